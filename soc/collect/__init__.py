@@ -1,0 +1,1 @@
+"""Collection: inputs, formats and the guarantees of getting each record into a store once."""

@@ -1,0 +1,299 @@
+"""Configuration: one file `soc.yml`, the environment, and the command line, in rising order of weight.
+
+Looked for in this order: `--config`, `SOC_CONFIG`, `./soc.yml`, the platform's configuration folder. Each
+value remembers where it came from (`soc config show --origin`). Secrets are never in this file: a store's
+password or key comes from `SOC_STORE_PASSWORD`, `SOC_STORE_API_KEY`, or a file that only its owner reads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from soc import yamlio
+from soc.errors import ContentError, Place, Problem, UsageError
+
+FILE_NAME = "soc.yml"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One configured input: a collector and the files it reads.
+
+    `name` is part of the identity of its events; `timezone` is the zone of times without one.
+    `retention` is the retention class of its events.
+    """
+
+    name: str
+    collector: str
+    paths: tuple[str, ...]
+    timezone: str = "UTC"
+    retention: str = "standard"
+    encoding: str = "utf-8"
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where the store is and how to sign in. `target` is a folder, or an address that begins with http.
+
+    `user`, `password_file`, `api_key_file`, `ca` are for Elasticsearch; `space` separates drills from duty.
+    """
+
+    target: str
+    user: str = ""
+    password_file: str = ""
+    api_key_file: str = ""
+    ca: str = ""
+    space: str = ""
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether the target is an Elasticsearch address."""
+        return self.target.startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one run. Paths are absolute; `origins` says where each value came from."""
+
+    path: Path | None
+    store: StoreSettings
+    collectors: tuple[Path, ...] = ()
+    rules: tuple[Path, ...] = ()
+    playbooks: tuple[Path, ...] = ()
+    register: Path | None = None
+    sources: tuple[Source, ...] = ()
+    timezone: str = "UTC"
+    state: Path = Path()
+    retention: Mapping[str, int] = field(default_factory=lambda: {"standard": 365})
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+def data_folder() -> Path:
+    """The platform's folder for this program's data (XDG_DATA_HOME on Linux)."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("soc", appauthor=False))
+
+
+def config_folder() -> Path:
+    """The platform's folder for this program's configuration."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("soc", appauthor=False))
+
+
+def cache_folder() -> Path:
+    """The platform's folder for what can be made again: compiled rules, completion lists."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("soc", appauthor=False))
+
+
+def find(explicit: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path | None, str]:
+    """The configuration file to use and why; None when there is none, which is fine.
+
+    Raises `UsageError` when a file was named and is not there.
+    """
+    for named, why in ((explicit, "--config"), (environ.get("SOC_CONFIG"), "SOC_CONFIG")):
+        if named:
+            path = Path(named).expanduser()
+            if not path.is_file():
+                raise UsageError("there is no such configuration file", place=path, hint="soc init writes one")
+            return path.resolve(), why
+    for candidate in (Path.cwd() / FILE_NAME, config_folder() / FILE_NAME):
+        if candidate.is_file():
+            return candidate, "found"
+    return None, "none"
+
+
+_TOP = {"store", "content", "register", "sources", "timezone", "state", "retention"}
+_STORE = {"target", "user", "password_file", "api_key_file", "ca", "space"}
+_SOURCE = {"name", "collector", "paths", "path", "timezone", "retention", "encoding", "host"}
+_CONTENT = {"collectors", "rules", "playbooks"}
+
+
+class _Reader:
+    """Reads the mapping of a configuration file and collects every problem with its place."""
+
+    def __init__(self, document: yamlio.YamlDocument, folder: Path) -> None:
+        self.document = document
+        self.folder = folder
+        self.problems: list[Problem] = []
+
+    def problem(self, message: str, *at: str | int, kind: str = "config") -> None:
+        self.problems.append(Problem(kind, message, self.document.place(*at)))
+
+    def mapping(self, value: Any, known: set[str], *at: str | int) -> dict[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self.problem("a mapping is expected here", *at)
+            return {}
+        for key in value:
+            if key not in known:
+                words = ", ".join(sorted(known))
+                self.problem(f"unknown setting {key!r}; known here: {words}", *at, key, kind="unknown_setting")
+        return value
+
+    def text(self, value: Any, default: str, *at: str | int) -> str:
+        if value is None:
+            return default
+        if not isinstance(value, (str, int)) or isinstance(value, bool):
+            self.problem("text is expected here", *at)
+            return default
+        return str(value)
+
+    def texts(self, value: Any, *at: str | int) -> tuple[str, ...]:
+        if value is None:
+            return ()
+        if isinstance(value, str):
+            return (value,)
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            self.problem("a text or a list of texts is expected here", *at)
+            return ()
+        return tuple(value)
+
+    def resolve(self, text: str) -> Path:
+        path = Path(text).expanduser()
+        return path if path.is_absolute() else self.folder / path
+
+    def zone(self, value: Any, default: str, *at: str | int) -> str:
+        import zoneinfo
+
+        name = self.text(value, default, *at)
+        try:
+            zoneinfo.ZoneInfo(name)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+            self.problem(f"unknown time zone {name!r}; use a name such as Asia/Ho_Chi_Minh", *at)
+            return default
+        return name
+
+
+def _sources(reader: _Reader, data: Any, zone: str) -> tuple[Source, ...]:
+    if data is None:
+        return ()
+    if not isinstance(data, list):
+        reader.problem("a list of sources is expected here", "sources")
+        return ()
+    out: list[Source] = []
+    names: set[str] = set()
+    for i, item in enumerate(data):
+        at = ("sources", i)
+        entry = reader.mapping(item, _SOURCE, *at)
+        collector = reader.text(entry.get("collector"), "", *at, "collector")
+        paths = reader.texts(entry.get("paths", entry.get("path")), *at, "paths")
+        if not collector or not paths:
+            reader.problem("a source needs `collector` and `paths`", *at)
+            continue
+        name = reader.text(entry.get("name"), collector, *at, "name")
+        if name in names:
+            reader.problem(f"the source name {name!r} stands twice; give each its own `name`", *at)
+        names.add(name)
+        out.append(
+            Source(
+                name=name,
+                collector=collector,
+                paths=tuple(str(reader.resolve(p)) for p in paths),
+                timezone=reader.zone(entry.get("timezone"), zone, *at, "timezone"),
+                retention=reader.text(entry.get("retention"), "standard", *at, "retention"),
+                encoding=reader.text(entry.get("encoding"), "utf-8", *at, "encoding"),
+                host=reader.text(entry.get("host"), "", *at, "host"),
+            )
+        )
+    return tuple(out)
+
+
+def load(
+    explicit: Path | None = None,
+    *,
+    store: str = "",
+    space: str = "",
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """The configuration of this run: file, then environment, then `store` and `space` of the command line.
+
+    Raises `ContentError` with all problems of the file at once, `UsageError` for a missing named file.
+    """
+    path, why = find(explicit, environ)
+    document = yamlio.load(path) if path else yamlio.YamlDocument("", None, {})
+    folder = path.parent if path else Path.cwd()
+    reader = _Reader(document, folder)
+    data = reader.mapping(document.data, _TOP)
+    origins: dict[str, str] = {"config": f"{path} ({why})" if path else "none"}
+
+    def origin(name: str, *at: str | int) -> None:
+        origins[name] = str(document.place(*at)) if path else ""
+
+    stored = data.get("store")
+    settings = reader.mapping({"target": stored} if isinstance(stored, str) else stored, _STORE, "store")
+    target = reader.text(settings.get("target"), "", "store", "target")
+    if target:
+        origin("store", "store")
+        if not target.startswith(("http://", "https://")):
+            target = str(reader.resolve(target))
+    for value, label in ((environ.get("SOC_STORE", ""), "SOC_STORE"), (store, "--store")):
+        if value:
+            target, origins["store"] = value, label
+            if not target.startswith(("http://", "https://")):
+                target = str(Path(target).expanduser().absolute())
+    if not target:
+        target, origins["store"] = str(data_folder() / "store"), "default"
+
+    zone = reader.zone(data.get("timezone"), "UTC", "timezone")
+    content = reader.mapping(data.get("content"), _CONTENT, "content")
+    folders = {
+        kind: tuple(reader.resolve(t) for t in reader.texts(content.get(kind), "content", kind))
+        for kind in _CONTENT
+    }
+    register = reader.text(data.get("register"), "", "register")
+    default_register = folder / "register.yml"
+    state = reader.text(data.get("state"), "", "state")
+    retention = {"standard": 365}
+    for name, days in reader.mapping(data.get("retention"), set(data.get("retention") or {}), "retention").items():
+        if isinstance(days, int) and not isinstance(days, bool) and days > 0:
+            retention[str(name)] = days
+        else:
+            reader.problem("days, a whole number above 0, are expected here", "retention", name)
+    for name in ("timezone", "register", "state", "retention", "sources", "content"):
+        if name in data:
+            origin(name, name)
+        else:
+            origins[name] = "default"
+    config = Config(
+        path=path,
+        store=StoreSettings(
+            target=target,
+            user=environ.get("SOC_STORE_USER", "") or reader.text(settings.get("user"), "", "store", "user"),
+            password_file=_file(reader, settings, "password_file"),
+            api_key_file=_file(reader, settings, "api_key_file"),
+            ca=environ.get("SOC_STORE_CA", "") or _file(reader, settings, "ca"),
+            space=space or environ.get("SOC_SPACE", "") or reader.text(settings.get("space"), "", "store", "space"),
+        ),
+        collectors=folders["collectors"],
+        rules=folders["rules"],
+        playbooks=folders["playbooks"],
+        register=reader.resolve(register) if register else (default_register if default_register.is_file() else None),
+        sources=_sources(reader, data.get("sources"), zone),
+        timezone=zone,
+        state=reader.resolve(state) if state else data_folder() / "state",
+        retention=retention,
+        origins=origins,
+    )
+    if reader.problems:
+        raise ContentError(reader.problems, hint=f"correct it, then: soc config check --config {path}")
+    return config
+
+
+def _file(reader: _Reader, settings: Mapping[str, Any], name: str) -> str:
+    text = reader.text(settings.get(name), "", "store", name)
+    return str(reader.resolve(text)) if text else ""
+
+
+def place_of_config(config: Config) -> Place:
+    """Where the configuration stands, for messages."""
+    return Place(str(config.path) if config.path else "(no soc.yml)")

@@ -1,0 +1,1 @@
+"""Playbooks: the model, the linter, and the runner with its journal."""

@@ -1,0 +1,22 @@
+"""What all tests share: plugins, and a world of their own for configuration, data and cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.plugins.data", "tests.plugins.elastic"]
+
+
+@pytest.fixture(autouse=True)
+def own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Configuration, data and cache folders of this test alone; nothing of the developer's is read."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        folder = home if name == "HOME" else home / name.lower()
+        folder.mkdir(exist_ok=True)
+        monkeypatch.setenv(name, str(folder))
+    for name in ("SOC_STORE", "SOC_CONFIG", "SOC_SPACE", "SOC_OUTPUT", "SOC_STORE_USER", "NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    return home

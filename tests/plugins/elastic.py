@@ -1,0 +1,1 @@
+"""The real Elasticsearch node of the tests."""
