@@ -103,7 +103,9 @@ def find(explicit: Path | None = None, environ: Mapping[str, str] = os.environ) 
         if named:
             path = Path(named).expanduser()
             if not path.is_file():
-                raise UsageError("there is no such configuration file", place=path, hint="soc init writes one")
+                raise UsageError(
+                    "there is no such configuration file", place=path, hint="soc init writes one"
+                )
             return path.resolve(), why
     for candidate in (Path.cwd() / FILE_NAME, config_folder() / FILE_NAME):
         if candidate.is_file():
@@ -137,7 +139,9 @@ class _Reader:
         for key in value:
             if key not in known:
                 words = ", ".join(sorted(known))
-                self.problem(f"unknown setting {key!r}; known here: {words}", *at, key, kind="unknown_setting")
+                self.problem(
+                    f"unknown setting {key!r}; known here: {words}", *at, key, kind="unknown_setting"
+                )
         return value
 
     def text(self, value: Any, default: str, *at: str | int) -> str:
@@ -254,7 +258,9 @@ def load(
     default_register = folder / "register.yml"
     state = reader.text(data.get("state"), "", "state")
     retention = {"standard": 365}
-    for name, days in reader.mapping(data.get("retention"), set(data.get("retention") or {}), "retention").items():
+    for name, days in reader.mapping(
+        data.get("retention"), set(data.get("retention") or {}), "retention"
+    ).items():
         if isinstance(days, int) and not isinstance(days, bool) and days > 0:
             retention[str(name)] = days
         else:
@@ -272,12 +278,16 @@ def load(
             password_file=_file(reader, settings, "password_file"),
             api_key_file=_file(reader, settings, "api_key_file"),
             ca=environ.get("SOC_STORE_CA", "") or _file(reader, settings, "ca"),
-            space=space or environ.get("SOC_SPACE", "") or reader.text(settings.get("space"), "", "store", "space"),
+            space=space
+            or environ.get("SOC_SPACE", "")
+            or reader.text(settings.get("space"), "", "store", "space"),
         ),
         collectors=folders["collectors"],
         rules=folders["rules"],
         playbooks=folders["playbooks"],
-        register=reader.resolve(register) if register else (default_register if default_register.is_file() else None),
+        register=reader.resolve(register)
+        if register
+        else (default_register if default_register.is_file() else None),
         sources=_sources(reader, data.get("sources"), zone),
         timezone=zone,
         state=reader.resolve(state) if state else data_folder() / "state",

@@ -48,7 +48,7 @@ when not from the record itself (`previous`, `ingest`)."""
 
 @cache
 def fields() -> dict[str, str]:
-    """All known fields: dotted name to one of keyword, text, long, double, boolean, date, ip, geo_point, object."""
+    """All known fields: dotted name to keyword, text, long, double, boolean, date, ip, geo_point or object."""
     out: dict[str, str] = {}
     for line in resources.files("soc").joinpath("ecs_fields.txt").read_text("utf-8").splitlines():
         if not line.startswith("#"):

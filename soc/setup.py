@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -102,17 +101,16 @@ def find_sources(places: Iterable[str]) -> Iterator[dict[str, Any]]:
     collectors: Collectors = load_collectors([shipped("collectors")])
     names: set[str] = set()
     for place in places:
-        for found in sorted(glob.glob(place)):
-            path = Path(found)
-            if not os.access(path, os.R_OK) or not path.is_file():
-                continue
-            collector = recognise(path, collectors)
-            if collector is None:
-                continue
-            name = f"{collector.name}-{path.stem}"
-            if name not in names:
-                names.add(name)
-                yield {"name": name, "collector": collector.name, "paths": [found]}
+        path = Path(place)
+        if not os.access(path, os.R_OK) or not path.is_file():
+            continue
+        collector = recognise(path, collectors)
+        if collector is None:
+            continue
+        name = f"{collector.name}-{path.stem}"
+        if name not in names:
+            names.add(name)
+            yield {"name": name, "collector": collector.name, "paths": [place]}
 
 
 def _seen_in(store: Store) -> list[str]:
@@ -153,7 +151,7 @@ def settings(config: Config) -> list[dict[str, Any]]:
     """The settings as rows of setting, value and origin; secrets only by the name of where they are."""
     origins = config.origins
     store = config.store
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"setting": "config", "value": str(config.path or ""), "origin": origins.get("config", "")},
         {"setting": "store", "value": store.target, "origin": origins.get("store", "")},
     ]
@@ -163,7 +161,11 @@ def settings(config: Config) -> list[dict[str, Any]]:
         if (value := getattr(store, name))
     ]
     rows += [
-        {"setting": name, "value": [str(p) for p in getattr(config, name)], "origin": origins.get("content", "")}
+        {
+            "setting": name,
+            "value": [str(p) for p in getattr(config, name)],
+            "origin": origins.get("content", ""),
+        }
         for name in ("collectors", "rules", "playbooks")
     ]
     for name in ("register", "timezone", "state"):

@@ -9,7 +9,7 @@ floats; everything else is text. A key given twice is an error, as is any tag.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,12 @@ from soc.errors import ContentError, Place, Problem
 
 MAX_BYTES = 16 * 1024 * 1024
 """Largest content file that is read, in bytes: content is written by people."""
+
+Event = Any
+"""An event of PyYAML's parser, whose stubs know neither its tag nor its anchor."""
+
+MAX_DEPTH = 100
+"""Deepest nesting of content."""
 
 Path_ = tuple[str | int, ...]
 
@@ -47,68 +53,72 @@ class YamlDocument:
         return Place(self.path)
 
 
-class _Loader(yaml.CSafeLoader):
-    """Composes nodes without resolving scalars: the scalar's meaning is decided here, below."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-
-
 class _Builder:
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.marks: dict[Path_, tuple[int, int]] = {}
-        self.open: set[int] = set()
-        self.nodes = 0
+    """Builds the value of one document from parser events, so that depth is ours to bound.
 
-    def fail(self, node: yaml.Node, kind: str, message: str) -> ContentError:
-        place = Place(self.path, node.start_mark.line + 1, node.start_mark.column + 1)
+    (The composer of libyaml recurses in C: 50,000 brackets would end the process.)
+    """
+
+    def __init__(self, path: str, events: Iterator[Event]) -> None:
+        self.path = path
+        self.events = events
+        self.marks: dict[Path_, tuple[int, int]] = {}
+        self.anchors: dict[str, Any] = {}
+
+    def fail(self, event: Event, kind: str, message: str) -> ContentError:
+        place = Place(self.path, event.start_mark.line + 1, event.start_mark.column + 1)
         return ContentError([Problem(kind, message, place)])
 
-    def build(self, node: yaml.Node, at: Path_) -> Any:
-        self.nodes += 1
-        if self.nodes > 1_000_000:
-            raise self.fail(node, "too_large", "the document expands to more than a million values")
-        self.marks[at] = (node.start_mark.line + 1, node.start_mark.column + 1)
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            raise self.fail(node, "yaml_tag", f"the tag {node.tag} is not allowed")
-        if isinstance(node, yaml.ScalarNode):
-            return self.scalar(node)
-        if id(node) in self.open:
-            raise self.fail(node, "yaml_cycle", "an alias refers to a value that contains it")
-        self.open.add(id(node))
-        try:
-            if isinstance(node, yaml.SequenceNode):
-                return [self.build(child, (*at, i)) for i, child in enumerate(node.value)]
-            return self.mapping(node, at)
-        finally:
-            self.open.discard(id(node))
+    def build(self, event: Event, at: Path_) -> Any:
+        self.marks[at] = (event.start_mark.line + 1, event.start_mark.column + 1)
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self.anchors:
+                raise self.fail(event, "yaml_alias", f"*{event.anchor} refers to nothing before it")
+            return self.anchors[event.anchor]
+        if event.tag is not None and event.tag not in {"!", "tag:yaml.org,2002:str"}:
+            raise self.fail(event, "yaml_tag", f"the tag {event.tag} is not allowed")
+        if len(at) > MAX_DEPTH:
+            raise self.fail(event, "too_deep", f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(event, yaml.ScalarEvent):
+            value = event.value if event.style or event.tag else _resolve(event.value)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = self.sequence(at)
+        else:
+            value = self.mapping(at)
+        if event.anchor:
+            # known only once it is complete: a value cannot contain itself
+            self.anchors[event.anchor] = value
+        return value
 
-    def scalar(self, node: yaml.ScalarNode) -> Any:
-        text: str = node.value
-        if node.style:  # quoted or a block: always text
-            return text
-        if text in _WORDS:
-            return _WORDS[text]
-        if _INT.match(text):
-            return int(text) if len(text) < 4000 else text
-        if _FLOAT.match(text):
-            return float(text)
-        return text
-
-    def mapping(self, node: yaml.Node, at: Path_) -> dict[Any, Any]:
-        out: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            key = self.build(key_node, (*at, "?"))
-            if not isinstance(key, Hashable) or isinstance(key, (list, dict)):
-                raise self.fail(key_node, "yaml_key", "a key must be a plain value")
-            if key in out:
-                raise self.fail(key_node, "duplicate_key", f"the key {key!r} stands twice in one mapping")
-            inner = (*at, key if isinstance(key, (str, int)) else str(key))
-            out[key] = self.build(value_node, inner)
-            # a finding about `key: value` points at the key, where the reader looks first
-            self.marks[inner] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+    def sequence(self, at: Path_) -> list[Any]:
+        out: list[Any] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            out.append(self.build(event, (*at, len(out))))
         return out
+
+    def mapping(self, at: Path_) -> dict[Any, Any]:
+        out: dict[Any, Any] = {}
+        while not isinstance(key_event := next(self.events), yaml.MappingEndEvent):
+            key = self.build(key_event, (*at, "?"))
+            if isinstance(key, (list, dict)):
+                raise self.fail(key_event, "yaml_key", "a key must be a plain value")
+            if key in out:
+                raise self.fail(key_event, "duplicate_key", f"the key {key!r} stands twice in one mapping")
+            inner = (*at, key if isinstance(key, (str, int)) else str(key))
+            out[key] = self.build(next(self.events), inner)
+            # a finding about `key: value` points at the key, where the reader looks first
+            self.marks[inner] = (key_event.start_mark.line + 1, key_event.start_mark.column + 1)
+        return out
+
+
+def _resolve(text: str) -> Any:
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.match(text):
+        return int(text) if len(text) < 4000 else text  # Python refuses longer ones
+    if _FLOAT.match(text):
+        return float(text)
+    return text
 
 
 def parse_all(text: str, path: str) -> list[YamlDocument]:
@@ -116,20 +126,19 @@ def parse_all(text: str, path: str) -> list[YamlDocument]:
 
     Raises `ContentError` with file, line and column for anything that is not well-formed.
     """
+    documents = []
     try:
-        nodes = list(yaml.compose_all(text, Loader=_Loader))
+        events = yaml.parse(text, Loader=yaml.CSafeLoader)
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                builder = _Builder(path, events)
+                documents.append(YamlDocument(path, builder.build(next(events), ()), builder.marks))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(path, mark.line + 1, mark.column + 1) if mark else Place(path)
         raise ContentError([Problem("yaml_syntax", error.problem or "not well-formed YAML", place)]) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeEncodeError) as error:
         raise ContentError([Problem("yaml_syntax", str(error).split("\n", 1)[0], Place(path))]) from None
-    except RecursionError:
-        raise ContentError([Problem("too_deep", "nested too deeply", Place(path))]) from None
-    documents = []
-    for node in nodes:
-        builder = _Builder(path)
-        documents.append(YamlDocument(path, None if node is None else builder.build(node, ()), builder.marks))
     return documents
 
 
@@ -137,7 +146,9 @@ def parse(text: str, path: str) -> YamlDocument:
     """The single document of a YAML text; an empty text gives `data` None, two documents are an error."""
     documents = parse_all(text, path)
     if len(documents) > 1:
-        raise ContentError([Problem("yaml_documents", "one document is expected here, not several", Place(path))])
+        raise ContentError(
+            [Problem("yaml_documents", "one document is expected here, not several", Place(path))]
+        )
     return documents[0] if documents else YamlDocument(path, None, {})
 
 

@@ -17,6 +17,14 @@ def own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         folder = home if name == "HOME" else home / name.lower()
         folder.mkdir(exist_ok=True)
         monkeypatch.setenv(name, str(folder))
-    for name in ("SOC_STORE", "SOC_CONFIG", "SOC_SPACE", "SOC_OUTPUT", "SOC_STORE_USER", "NO_COLOR", "COLUMNS"):
+    for name in (
+        "SOC_STORE",
+        "SOC_CONFIG",
+        "SOC_SPACE",
+        "SOC_OUTPUT",
+        "SOC_STORE_USER",
+        "NO_COLOR",
+        "COLUMNS",
+    ):
         monkeypatch.delenv(name, raising=False)
     return home

@@ -46,11 +46,19 @@ DEFAULT_VERBS = {"sweep": "run"}
 
 
 def _common(
-    output: Annotated[str, typer.Option("--output", metavar="|".join(FORMATS), help="How to print results")] = "",
-    fields: Annotated[str | None, typer.Option("--fields", metavar="A,B", help="Only these fields; '' lists them")] = None,
-    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file")] = None,
+    output: Annotated[
+        str, typer.Option("--output", metavar="|".join(FORMATS), help="How to print results")
+    ] = "",
+    fields: Annotated[
+        str | None, typer.Option("--fields", metavar="A,B", help="Only these fields; '' lists them")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Configuration file")
+    ] = None,
     store: Annotated[str, typer.Option("--store", metavar="PATH|URL", help="The store to use")] = "",
-    space: Annotated[str, typer.Option("--space", metavar="NAME", help="Space within the store, such as a drill's")] = "",
+    space: Annotated[
+        str, typer.Option("--space", metavar="NAME", help="Space within the store, such as a drill's")
+    ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No remarks, only results")] = False,
     verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="More remarks")] = 0,
 ) -> None:
@@ -100,15 +108,28 @@ class SocCommand(TyperCommand):
         return super().invoke(ctx)
 
 
-class NounGroup(TyperGroup):
+class CommonGroup(TyperGroup):
+    """A group that takes the common options too: `soc --store PATH alert list` works as well."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params = [*self.params, *_common_params()]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Go on to the verb with the common options taken into the session."""
+        _take(ctx.params, session())
+        return super().invoke(ctx)
+
+
+class NounGroup(CommonGroup):
     """The verbs of a noun. `soc alerts` alone lists; a noun with a default verb may go without one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default verb in where none was given."""
         plural = ctx.info_name not in NOUNS and "list" in self.commands
         default = "list" if plural else DEFAULT_VERBS.get(str(ctx.info_name))
-        bare = not args or args[0].startswith("-")
-        if default and bare and not {"--help", "--install-completion"} & set(args[:1]):
+        bare = not args or (args[0].startswith("-") and not set(args).intersection(self.commands))
+        if default and bare and args[:1] != ["--help"]:
             args = [default, *args]
         return super().parse_args(ctx, args)
 
@@ -124,7 +145,9 @@ class SocTyper(typer.Typer):
 
 def noun(help: str) -> SocTyper:  # noqa: A002 - the word of Typer
     """The app of a noun; its verbs are added with `@app.command()`."""
-    return SocTyper(help=help, cls=NounGroup, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+    return SocTyper(
+        help=help, cls=NounGroup, no_args_is_help=True, add_completion=False, rich_markup_mode="rich"
+    )
 
 
 def verb() -> SocTyper:
@@ -139,7 +162,7 @@ def singular(word: str) -> str:
     return next((name for name in (word[:-1], word[:-2]) if word.endswith("s") and name in NOUNS), word)
 
 
-class Root(TyperGroup):
+class Root(CommonGroup):
     """The top of the tree: imports a noun's module only when it is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature of Typer
@@ -154,7 +177,7 @@ class Root(TyperGroup):
         """The real command for the first word, loaded now."""
         name = singular(args[0])
         if name not in NOUNS:
-            self.commands = dict.fromkeys(NOUNS)  # type: ignore[arg-type] # only its keys are used, to suggest
+            self.commands = {known: self.get_command(ctx, known) for known in NOUNS}
             return super().resolve_command(ctx, args)
         command = load(name)
         command.name = args[0]

@@ -105,29 +105,31 @@ class Output:
         sys.stdout.write((safe(text) if sys.stdout.isatty() else text) + "\n")
 
     def markup(self, renderable: Any) -> None:
-        """A rich renderable or markup; whoever builds it has escaped text from logs (`safe`, `rich.markup.escape`)."""
+        """A rich renderable or markup; whoever builds it has escaped text from logs (`safe`, rich's `escape`)."""
         self.console().print(renderable)
 
-    def rows(self, rows: Iterable[Row], columns: Sequence[Column | str], *, empty: str = "nothing found") -> int:
+    def rows(
+        self, rows: Iterable[Row], columns: Sequence[Column | str], *, empty: str = "nothing found"
+    ) -> int:
         """Write rows; the number written. `columns` are the table's; JSON has every field of a row.
 
         `empty` is said on standard error when there are none and a person reads.
         """
-        columns = [c if isinstance(c, Column) else Column(c) for c in columns]
+        shown = [c if isinstance(c, Column) else Column(c) for c in columns]
         iterator = iter(rows)
         first = next(iterator, None)
-        chosen = self._chosen(first, columns)
+        chosen = self._chosen(first, shown)
         rest: Iterator[Row] = iterator if first is None else chain([first], iterator)
         if chosen is not None:
             rest = ({name: row.get(name) for name in chosen} for row in rest)
-            columns = [next((c for c in columns if c.field == name), Column(name)) for name in chosen]
+            shown = [next((c for c in shown if c.field == name), Column(name)) for name in chosen]
         if self.format == "json":
             return self._json(rest)
         if self.format == "jsonl":
             return self._jsonl(rest)
         if self.format == "csv":
-            return self._csv(rest, chosen or [c.field for c in columns])
-        return self._table(rest, columns, empty)
+            return self._csv(rest, chosen or [c.field for c in shown])
+        return self._table(rest, shown, empty)
 
     def one(self, thing: Row, columns: Sequence[Column | str] = ()) -> None:
         """One thing: fields below each other as a table, an object in JSON, one row in CSV."""
@@ -218,7 +220,11 @@ class Output:
 
 def _no_formula(cell: str) -> str:
     """A CSV cell that a spreadsheet does not take for a formula (CWE-1236)."""
-    return "'" + cell if cell[:1] in {"=", "+", "@", "\t", "\r"} or (cell[:1] == "-" and not _number(cell)) else cell
+    return (
+        "'" + cell
+        if cell[:1] in {"=", "+", "@", "\t", "\r"} or (cell[:1] == "-" and not _number(cell))
+        else cell
+    )
 
 
 def _number(text: str) -> bool:

@@ -88,7 +88,7 @@ class Session:
             self.say(text)
 
     def confirm(self, question: str, *, yes: bool = False) -> None:
-        """Ask before a change; the default is No. Raises `UsageError` (exit 2) for No, or without a terminal."""
+        """Ask before a change; the default is No. Raises `UsageError` for No, or without a terminal."""
         if yes:
             return
         if not self.interactive:

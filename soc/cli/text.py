@@ -13,7 +13,13 @@ class _SafeTable(dict[int, str]):
         harmful = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
         # the joiners belong to words of several scripts and to emoji; alone they are harmless
         if harmful and character not in "\n\t\u200c\u200d":
-            shown = f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+            shown = (
+                f"\\x{point:02x}"
+                if point < 0x100
+                else f"\\u{point:04x}"
+                if point < 0x10000
+                else f"\\U{point:08x}"
+            )
         else:
             shown = character
         self[point] = shown
