@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from soc import yamlio
-from soc.errors import ContentError, Place, Problem, UsageError
+from soc.errors import ContentError, Problem, UsageError
 
 FILE_NAME = "soc.yml"
 
@@ -130,14 +130,15 @@ class _Reader:
     def problem(self, message: str, *at: str | int, kind: str = "config") -> None:
         self.problems.append(Problem(kind, message, self.document.place(*at)))
 
-    def mapping(self, value: Any, known: set[str], *at: str | int) -> dict[str, Any]:
+    def mapping(self, value: Any, known: set[str] | None, *at: str | int) -> dict[str, Any]:
+        """A mapping whose keys are among `known` (None: any)."""
         if value is None:
             return {}
         if not isinstance(value, dict):
             self.problem("a mapping is expected here", *at)
             return {}
         for key in value:
-            if key not in known:
+            if known is not None and key not in known:
                 words = ", ".join(sorted(known))
                 self.problem(
                     f"unknown setting {key!r}; known here: {words}", *at, key, kind="unknown_setting"
@@ -165,6 +166,11 @@ class _Reader:
     def resolve(self, text: str) -> Path:
         path = Path(text).expanduser()
         return path if path.is_absolute() else self.folder / path
+
+    def file(self, settings: Mapping[str, Any], name: str, *at: str | int) -> str:
+        """The absolute path under `name`, or ""."""
+        text = self.text(settings.get(name), "", *at, name)
+        return str(self.resolve(text)) if text else ""
 
     def zone(self, value: Any, default: str, *at: str | int) -> str:
         import zoneinfo
@@ -228,70 +234,29 @@ def load(
     folder = path.parent if path else Path.cwd()
     reader = _Reader(document, folder)
     data = reader.mapping(document.data, _TOP)
-    origins: dict[str, str] = {"config": f"{path} ({why})" if path else "none"}
-
-    def origin(name: str, *at: str | int) -> None:
-        origins[name] = str(document.place(*at)) if path else ""
-
-    stored = data.get("store")
-    settings = reader.mapping({"target": stored} if isinstance(stored, str) else stored, _STORE, "store")
-    target = reader.text(settings.get("target"), "", "store", "target")
-    if target:
-        origin("store", "store")
-        if not target.startswith(("http://", "https://")):
-            target = str(reader.resolve(target))
-    for value, label in ((environ.get("SOC_STORE", ""), "SOC_STORE"), (store, "--store")):
-        if value:
-            target, origins["store"] = value, label
-            if not target.startswith(("http://", "https://")):
-                target = str(Path(target).expanduser().absolute())
-    if not target:
-        target, origins["store"] = str(data_folder() / "store"), "default"
-
+    origins = {"config": f"{path} ({why})" if path else "none"}
+    for name in _TOP:
+        origins[name] = str(document.place(name)) if name in data else "default"
+    settings = _store_settings(reader, data.get("store"), origins, environ, store)
     zone = reader.zone(data.get("timezone"), "UTC", "timezone")
     content = reader.mapping(data.get("content"), _CONTENT, "content")
     folders = {
         kind: tuple(reader.resolve(t) for t in reader.texts(content.get(kind), "content", kind))
         for kind in _CONTENT
     }
-    register = reader.text(data.get("register"), "", "register")
-    default_register = folder / "register.yml"
-    state = reader.text(data.get("state"), "", "state")
-    retention = {"standard": 365}
-    for name, days in reader.mapping(
-        data.get("retention"), set(data.get("retention") or {}), "retention"
-    ).items():
-        if isinstance(days, int) and not isinstance(days, bool) and days > 0:
-            retention[str(name)] = days
-        else:
-            reader.problem("days, a whole number above 0, are expected here", "retention", name)
-    for name in ("timezone", "register", "state", "retention", "sources", "content"):
-        if name in data:
-            origin(name, name)
-        else:
-            origins[name] = "default"
+    register = reader.file(data, "register")
+    beside = folder / "register.yml"
     config = Config(
         path=path,
-        store=StoreSettings(
-            target=target,
-            user=environ.get("SOC_STORE_USER", "") or reader.text(settings.get("user"), "", "store", "user"),
-            password_file=_file(reader, settings, "password_file"),
-            api_key_file=_file(reader, settings, "api_key_file"),
-            ca=environ.get("SOC_STORE_CA", "") or _file(reader, settings, "ca"),
-            space=space
-            or environ.get("SOC_SPACE", "")
-            or reader.text(settings.get("space"), "", "store", "space"),
-        ),
+        store=replace(settings, space=space or environ.get("SOC_SPACE", "") or settings.space),
         collectors=folders["collectors"],
         rules=folders["rules"],
         playbooks=folders["playbooks"],
-        register=reader.resolve(register)
-        if register
-        else (default_register if default_register.is_file() else None),
+        register=Path(register) if register else (beside if beside.is_file() else None),
         sources=_sources(reader, data.get("sources"), zone),
         timezone=zone,
-        state=reader.resolve(state) if state else data_folder() / "state",
-        retention=retention,
+        state=Path(reader.file(data, "state") or data_folder() / "state"),
+        retention=_retention(reader, data.get("retention")),
         origins=origins,
     )
     if reader.problems:
@@ -299,11 +264,36 @@ def load(
     return config
 
 
-def _file(reader: _Reader, settings: Mapping[str, Any], name: str) -> str:
-    text = reader.text(settings.get(name), "", "store", name)
-    return str(reader.resolve(text)) if text else ""
+def _store_settings(
+    reader: _Reader, stored: Any, origins: dict[str, str], environ: Mapping[str, str], given: str
+) -> StoreSettings:
+    """The store that holds: of the file, overridden by SOC_STORE, overridden by `given`."""
+    settings = reader.mapping({"target": stored} if isinstance(stored, str) else stored, _STORE, "store")
+    target = reader.text(settings.get("target"), "", "store", "target")
+    folder = reader.folder
+    for value, label in ((environ.get("SOC_STORE", ""), "SOC_STORE"), (given, "--store")):
+        if value:
+            target, folder, origins["store"] = value, Path.cwd(), label
+    if not target:
+        target, origins["store"] = str(data_folder() / "store"), "default"
+    if not target.startswith(("http://", "https://")):
+        target = str(folder / Path(target).expanduser())
+    return StoreSettings(
+        target=target,
+        user=environ.get("SOC_STORE_USER", "") or reader.text(settings.get("user"), "", "store", "user"),
+        password_file=reader.file(settings, "password_file", "store"),
+        api_key_file=reader.file(settings, "api_key_file", "store"),
+        ca=environ.get("SOC_STORE_CA", "") or reader.file(settings, "ca", "store"),
+        space=reader.text(settings.get("space"), "", "store", "space"),
+    )
 
 
-def place_of_config(config: Config) -> Place:
-    """Where the configuration stands, for messages."""
-    return Place(str(config.path) if config.path else "(no soc.yml)")
+def _retention(reader: _Reader, data: Any) -> dict[str, int]:
+    """Days by retention class; `standard` is 365 unless said otherwise."""
+    out = {"standard": 365}
+    for name, days in reader.mapping(data, None, "retention").items():
+        if isinstance(days, int) and not isinstance(days, bool) and days > 0:
+            out[str(name)] = days
+        else:
+            reader.problem("days, a whole number above 0, are expected here", "retention", name)
+    return out

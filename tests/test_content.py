@@ -1,0 +1,30 @@
+"""Where content lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from soc import content
+
+
+def test_samples_and_hidden_files_are_not_content(tmp_path: Path) -> None:
+    """Only YAML files count; what stands in `samples` belongs to the file beside it."""
+    for name in ("b.yml", "a.yaml", "samples/b.yml", ".git/c.yml", "x.txt", "deep/d.yml"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = [str(p.relative_to(tmp_path)) for p in content.files(tmp_path)]
+    assert found == ["a.yaml", "b.yml", "deep/d.yml"]
+
+
+def test_a_file_is_its_own_folder(tmp_path: Path) -> None:
+    """A single file may be named where a folder is expected."""
+    path = tmp_path / "one.yml"
+    path.touch()
+    assert list(content.files(path)) == [path]
+
+
+def test_the_three_kinds_are_shipped() -> None:
+    """Each folder of content is found from the package."""
+    for kind in ("collectors", "rules", "playbooks"):
+        assert list(content.files(content.shipped(kind)))  # type: ignore[arg-type] # a literal in a loop
