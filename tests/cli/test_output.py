@@ -11,7 +11,10 @@ import pytest
 from soc.cli.output import Column, Output
 from soc.errors import UsageError
 
-ROWS = [{"id": "A-1", "level": "high", "n": 1}, {"id": "A-2", "level": "low", "n": None}]
+ROWS: list[dict[str, object]] = [
+    {"id": "A-1", "level": "high", "n": 1},
+    {"id": "A-2", "level": "low", "n": None},
+]
 
 
 def test_json_is_one_list_that_streams(capsys: pytest.CaptureFixture[str]) -> None:
