@@ -10,7 +10,7 @@ import csv
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 class Column:
     """A column of a table: the field it shows, its heading, and how it may shrink.
 
-    `style` is a rich style; `wide` columns take what space is left and may wrap.
+    `style` is a rich style, `styles` one for each value; `wide` columns take what space is left and may wrap.
     """
 
     field: str
@@ -35,6 +35,7 @@ class Column:
     style: str = ""
     right: bool = False
     wide: bool = False
+    styles: Mapping[str, str] = field(default_factory=dict)
 
 
 LEVEL_STYLES = {
@@ -207,7 +208,8 @@ class Output:
             cells = []
             for column in columns:
                 text = one_line(as_text(row.get(column.field)))
-                style = LEVEL_STYLES.get(text, "") if column.field in {"level", "severity"} else column.style
+                levels = LEVEL_STYLES if column.field in {"level", "severity"} else column.styles
+                style = levels.get(text, column.style)
                 cells.append(Text(text, style=style))
             table.add_row(*cells)
             count += 1

@@ -1,0 +1,277 @@
+"""Is it set up right? Each check says what it found and what to do about it, best as a command.
+
+A check never repairs anything and never fails itself: what it cannot look at is said as such.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soc.errors import ContentError, Place, Problem, Severity, SocError
+
+if TYPE_CHECKING:
+    from soc.config import Config, Source
+    from soc.store.contract import Store
+
+LEAST_FREE = 2 * 1024**3
+"""Bytes that should be free where the store and the state lie; from level 3 on a warning before a disk is
+full is a duty."""
+
+CLOCK_SLACK = timedelta(minutes=5)
+"""How far the newest event may lie ahead of this machine's clock before one of the clocks is doubted."""
+
+
+class State(StrEnum):
+    """The result of a check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: what was found, and the next step where there is one."""
+
+    name: str
+    state: State
+    found: str
+    next: str = ""
+
+
+def examine(config: Config, open_store: Callable[[], Store]) -> Iterator[Check]:
+    """All checks, in the order in which one builds on the other."""
+    yield check_python()
+    yield check_config(config)
+    yield from check_store(config, open_store)
+    yield from check_disk(config)
+    yield from check_content(config)
+    yield from check_sources(config)
+
+
+def check_python() -> Check:
+    """The interpreter, and that it can do SQLite as the embedded store needs it."""
+    import sqlite3
+
+    version = ".".join(map(str, sys.version_info[:3]))
+    found = f"Python {version}, SQLite {sqlite3.sqlite_version}"
+    if sys.version_info < (3, 11):
+        return Check("python", State.FAILED, found, "install Python 3.11 or newer")
+    return Check("python", State.OK, found)
+
+
+def check_config(config: Config) -> Check:
+    """The configuration file and what it names."""
+    problems = config_problems(config)
+    where = str(config.path) if config.path else "no soc.yml, defaults hold"
+    if not problems:
+        return Check("config", State.OK, where, "" if config.path else "soc init")
+    failed = any(p.severity is Severity.ERROR for p in problems)
+    return Check(
+        "config",
+        State.FAILED if failed else State.WARNING,
+        f"{where}: {_count(len(problems), 'problem')}; first: {problems[0].message}",
+        "soc config check",
+    )
+
+
+def config_problems(config: Config) -> list[Problem]:
+    """What is wrong with what the configuration names: folders, register, sources, secrets."""
+    place = Place(str(config.path) if config.path else "(defaults)")
+    out = [
+        Problem(
+            "missing_folder", f"there is no folder {folder}", place, hint="create it, or correct `content`"
+        )
+        for folder in (*config.collectors, *config.rules, *config.playbooks)
+        if not folder.exists()
+    ]
+    out += _register_problems(config)
+    out += _secret_problems(config, place)
+    out += _source_problems(config, place)
+    return out
+
+
+def _register_problems(config: Config) -> list[Problem]:
+    from soc.respond.register import load_register
+
+    try:
+        load_register(config.register)
+    except ContentError as error:
+        return error.problems
+    except SocError as error:
+        return [Problem("register", error.message, Place(str(config.register)))]
+    return []
+
+
+def _secret_problems(config: Config, place: Place) -> list[Problem]:
+    out = []
+    for name in ("password_file", "api_key_file"):
+        path = getattr(config.store, name)
+        if not path:
+            continue
+        try:
+            mode = Path(path).stat().st_mode
+        except OSError as error:
+            out.append(Problem("secret_file", f"{name} {path}: {error.strerror}", place))
+            continue
+        if mode & 0o077:
+            message = f"{name} {path} can be read by others"
+            out.append(Problem("secret_file", message, place, hint=f"chmod 600 {path}"))
+    return out
+
+
+def _source_problems(config: Config, place: Place) -> list[Problem]:
+    from soc.collect.collector import collectors_for
+
+    known = collectors_for(config)
+    out = []
+    for source in config.sources:
+        if source.collector not in known:
+            message = f"source {source.name}: there is no collector {source.collector!r}"
+            out.append(Problem("unknown_collector", message, place, hint="soc collector list"))
+        if not any(_matches(pattern) for pattern in source.paths):
+            message = f"source {source.name}: no file matches {', '.join(source.paths)}"
+            out.append(Problem("no_file", message, place, Severity.WARNING))
+    return out
+
+
+def _matches(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    return sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+
+
+def check_store(config: Config, open_store: Callable[[], Store]) -> Iterator[Check]:
+    """Whether the store is there and lets this user work, and whether the clocks agree."""
+    try:
+        store = open_store()
+        user = store.whoami()
+        status = store.status()
+    except SocError as error:
+        yield Check("store", State.FAILED, str(error), error.hint or "soc store init")
+        return
+    found = f"{status.kind} {status.name}: {status.events:,} events, as {user}"
+    missing = [f"{item.kind} {item.name}" for item in store.init(dry_run=True) if not item.exists]
+    if missing:
+        yield Check("store", State.WARNING, f"{found}; missing: {', '.join(missing[:3])}", "soc store init")
+    else:
+        yield Check("store", State.OK, found)
+    for warning in status.warnings:
+        yield Check("store", State.WARNING, warning)
+    if not config.store.is_elastic:
+        yield _check_folder(Path(config.store.target))
+    yield check_clock(status.newest)
+
+
+def _check_folder(folder: Path) -> Check:
+    mode = folder.stat().st_mode & 0o777
+    if mode & 0o077:
+        return Check(
+            "rights", State.WARNING, f"{folder} can be read by others ({mode:o})", f"chmod 700 {folder}"
+        )
+    return Check("rights", State.OK, f"{folder} is this user's alone")
+
+
+def check_clock(newest: str | None, now: datetime | None = None) -> Check:
+    """This machine's clock against the newest event, and whether it is kept by NTP where that shows."""
+    now = now or datetime.now(UTC)
+    if newest and datetime.fromisoformat(newest) > now + CLOCK_SLACK:
+        return Check(
+            "clock",
+            State.WARNING,
+            f"the newest event ({newest}) lies in the future: a source's clock or zone, or this clock, is wrong",
+            "timedatectl status",
+        )
+    synchronised = Path("/run/systemd/timesync/synchronized").exists()
+    kept = " (kept by NTP)" if synchronised else ""
+    return Check("clock", State.OK, f"{now.astimezone().isoformat(timespec='seconds')}{kept}")
+
+
+def check_disk(config: Config) -> Iterator[Check]:
+    """Free space where the store and the state lie."""
+    folders = {"state": config.state}
+    if not config.store.is_elastic:
+        folders["store"] = Path(config.store.target)
+    for name, folder in folders.items():
+        place = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
+        free = shutil.disk_usage(place).free
+        found = f"{free / 1024**3:.1f} GiB free for the {name} in {place}"
+        if free < LEAST_FREE:
+            yield Check("disk", State.WARNING, found, "soc store prune --older-than 180d --dry-run")
+        else:
+            yield Check("disk", State.OK, found)
+
+
+def check_content(config: Config) -> Iterator[Check]:
+    """Collectors, rules and playbooks: how many can be used, and what is broken."""
+    from soc.collect.collector import collectors_for
+    from soc.detect.ruleset import ruleset_for
+    from soc.playbook.library import playbooks_for
+
+    for name, load in (("collectors", collectors_for), ("rules", ruleset_for), ("playbooks", playbooks_for)):
+        noun = name.removesuffix("s")
+        try:
+            loaded = load(config)
+        except SocError as error:
+            yield Check(name, State.FAILED, str(error), f"soc {noun} lint")
+            continue
+        errors = [p for p in loaded.problems if p.severity is Severity.ERROR]
+        found = _count(len(loaded), noun)
+        if errors:
+            found += f", {_count(len(errors), 'problem')}; first: {errors[0]}"
+            yield Check(name, State.FAILED, found, f"soc {noun} lint")
+        else:
+            yield Check(name, State.OK, found)
+
+
+def check_sources(config: Config) -> Iterator[Check]:
+    """Whether each source's files can be read, and how they are rotated."""
+    for source in config.sources:
+        yield from _check_source(source)
+    if not config.sources:
+        yield Check("sources", State.WARNING, "no source is configured", "soc init, or soc collect run FILE")
+
+
+def _check_source(source: Source) -> Iterator[Check]:
+    files = [path for pattern in source.paths for path in _matches(pattern)]
+    if not files:
+        yield Check(f"source {source.name}", State.WARNING, f"no file matches {', '.join(source.paths)}")
+        return
+    closed = [path for path in files if not os.access(path, os.R_OK)]
+    if closed:
+        found = f"cannot read {closed[0]}"
+        yield Check(f"source {source.name}", State.FAILED, found, f"setfacl -m u:$USER:r {closed[0]}")
+        return
+    rotation = copytruncate(files)
+    if rotation:
+        found = f"{rotation} uses copytruncate: lines between copy and truncation are lost"
+        yield Check(f"source {source.name}", State.WARNING, found, "use `create` and a reload instead")
+        return
+    yield Check(f"source {source.name}", State.OK, _count(len(files), "file"))
+
+
+def copytruncate(files: list[Path], folder: Path = Path("/etc/logrotate.d")) -> Path | None:
+    """The logrotate configuration that rotates one of these files by copytruncate, if any."""
+    if not folder.is_dir():
+        return None
+    for path in sorted(folder.iterdir()):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        for names, _, body in (block.partition("{") for block in text.split("}")):
+            patterns = [word for line in names.splitlines() for word in line.split() if word.startswith("/")]
+            if "copytruncate" in body.split() and any(f.match(p) for f in files for p in patterns):
+                return path
+    return None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
