@@ -1,0 +1,89 @@
+"""A quick test on an encoded body that is certain never to leave out a match.
+
+Decoding and evaluating every event costs a hundred times more than looking for a word in its bytes. A
+predicate that can be true only if some text occurs in the event gives that text as a *needle*; bodies
+without it are not even decoded. Whatever is not certain gives no needle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from soc.detect.predicate import And, Op, Or, Predicate, Test
+from soc.detect.text import fold
+
+MAX_NEEDLES = 64
+"""Largest number of alternatives that are looked for one after the other."""
+
+_NUMERIC = frozenset("0123456789.+-einfa")
+"""Characters of which the text of a number is made: numbers are written in JSON otherwise than in rules."""
+
+_BECOME_ASCII = tuple(
+    (character.encode(), meant)
+    for character, meant in (("ſ", b"s"), ("\u212a", b"k"), ("\u037e", b";"), ("\u1fef", b"`"))
+)
+"""The code points beyond ASCII that `fold` turns into ASCII (all of them: a test goes through Unicode)."""
+
+Clause = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Needles:
+    """All of `clauses` must hold; a clause holds when any of its needles is in the body in lower case."""
+
+    clauses: tuple[Clause, ...] = ()
+
+    @classmethod
+    def of(cls, predicate: Predicate) -> Needles:
+        """The needles of a predicate; none when nothing is certain."""
+        return cls(tuple(_clauses(predicate)))
+
+    def may_match(self, body: bytes | str) -> bool:
+        """Whether the body has all that a match needs."""
+        if not self.clauses or not isinstance(body, bytes):
+            return True
+        lowered = body.lower()
+        if not lowered.isascii():
+            for written, meant in _BECOME_ASCII:
+                lowered = lowered.replace(written, meant)
+        return all(any(needle in lowered for needle in clause) for clause in self.clauses)
+
+
+def _clauses(predicate: Predicate) -> list[Clause]:
+    if isinstance(predicate, Test):
+        needle = _needle(predicate)
+        return [(needle,)] if needle else []
+    if isinstance(predicate, And):
+        return [clause for part in predicate.parts for clause in _clauses(part)]
+    if isinstance(predicate, Or):
+        union: list[bytes] = []
+        for part in predicate.parts:
+            inner = _clauses(part)
+            if not inner:
+                return []
+            # any one clause of a branch is needed for that branch: the shortest list, then the longest needle
+            best: Clause = min(inner, key=_cost)
+            union += best
+        return [tuple(union)] if 0 < len(union) <= MAX_NEEDLES else []
+    return []
+
+
+def _cost(clause: Clause) -> tuple[int, int]:
+    return len(clause), -len(clause[0])
+
+
+_LITERAL_OPS = (Op.EQUALS, Op.CONTAINS, Op.STARTSWITH, Op.ENDSWITH, Op.WILDCARD)
+
+
+def _needle(test: Test) -> bytes:
+    """The longest text that a body must hold for the test to be true, as JSON writes it; empty for none."""
+    if test.op not in _LITERAL_OPS:
+        return b""
+    parts = test.operand if test.op is Op.WILDCARD else (test.operand,)
+    literals = [fold(p) for p in parts if isinstance(p, str)]
+    certain = [p for p in literals if p and p.isascii() and not _NUMERIC.issuperset(p)]
+    if not certain:
+        return b""
+    return orjson.dumps(max(certain, key=len))[1:-1].lower()
