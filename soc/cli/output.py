@@ -106,7 +106,7 @@ class Output:
         sys.stdout.write((safe(text) if sys.stdout.isatty() else text) + "\n")
 
     def markup(self, renderable: Any) -> None:
-        """A rich renderable or markup; whoever builds it has escaped text from logs (`safe`, rich's `escape`)."""
+        """A rich renderable or markup; whoever builds it has escaped text from logs."""
         self.console().print(renderable)
 
     def rows(
