@@ -1,0 +1,66 @@
+"""From the log source of a rule to a condition on events.
+
+Two parties say which events belong to a log source: a collector's `logsources:` (its dataset is one), and
+the `sources:` of a field pipeline (for Windows: channel and event id). A log source that neither names is
+*blind*: the rule is loaded and shown, and cannot see anything here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from soc.detect.pipelines import Pipelines
+from soc.detect.predicate import EVERYTHING, NOTHING, Op, Or, Predicate, Test
+from soc.detect.rule import Logsource
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A collector's word that the events of a dataset belong to a log source."""
+
+    logsource: Logsource
+    dataset: str
+    collector: str = ""
+
+
+class Logsources:
+    """Everything that is known about which events belong to which log source."""
+
+    def __init__(self, declared: Iterable[Declared] = (), pipelines: Pipelines | None = None) -> None:
+        self.declared = tuple(declared)
+        self.pipelines = pipelines or Pipelines(())
+        self._known: dict[Logsource, tuple[Predicate, str]] = {}
+
+    def condition(self, wanted: Logsource) -> tuple[Predicate, str]:
+        """The condition on an event, and why there is none ("" when there is one)."""
+        found = self._known.get(wanted)
+        if found is None:
+            found = self._known[wanted] = self._condition(wanted)
+        return found
+
+    def _condition(self, wanted: Logsource) -> tuple[Predicate, str]:
+        if not wanted.stated:
+            return EVERYTHING, ""
+        datasets = sorted({d.dataset for d in self.declared if satisfies(d.logsource, wanted)})
+        parts: list[Predicate] = [Test("event.dataset", Op.EQUALS, name) for name in datasets]
+        parts += [p for p in self.pipelines.sources(wanted) if p not in parts]
+        if not parts:
+            return NOTHING, f"no collector and no pipeline provides the log source {wanted}"
+        return (parts[0] if len(parts) == 1 else Or(tuple(parts))), ""
+
+
+def satisfies(declared: Logsource, wanted: Logsource) -> bool:
+    """Whether events of a declared log source are what a rule wants: all that it states is declared."""
+    there = declared.stated
+    return all(there.get(name) == value for name, value in wanted.stated.items())
+
+
+def declared_by(collectors: Mapping[str, object]) -> list[Declared]:
+    """The declarations of all collectors."""
+    out = []
+    for name, collector in collectors.items():
+        for entry in getattr(collector, "logsources", ()):
+            logsource = Logsource(entry.category or "", entry.product or "", entry.service or "")
+            out.append(Declared(logsource, entry.dataset, name))
+    return out

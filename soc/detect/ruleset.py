@@ -1,0 +1,378 @@
+"""Rule folders, loaded: every rule compiled, every problem with its place, from the cache where possible."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soc import content, yamlio
+from soc.detect.cache import Cache, Entry, Finding, Record
+from soc.detect.logsources import Declared, Logsources, declared_by
+from soc.detect.pipelines import FOLDER, Pipelines, load_pipelines
+from soc.detect.predicate import NOTHING, And, Predicate, tests
+from soc.detect.rule import DEFAULT_LEVEL, Logsource, Rule, duration
+from soc.errors import ContentError, Place, Problem, Severity
+
+if TYPE_CHECKING:
+    from soc.config import Config
+    from soc.detect import sigma
+
+MEANING = 1
+"""Raised when the compiler gives the same rule another meaning: part of each rule's version."""
+
+ID_SPACE = uuid.UUID("8f7c1d0e-52f3-5c4b-9d0a-6f1e7a3b2c11")
+"""Name space of ids for rules that carry none: the id is then drawn from the title."""
+
+Progress = Callable[[int, int], None]
+"""Called while compiling, with the number of files done and of all."""
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """The rules of some folders, in the order of their files, and what is wrong in them.
+
+    `rules` holds detections and correlations alike, also blind and undecidable ones: nothing is lost.
+    """
+
+    rules: list[Rule]
+    problems: list[Problem] = field(default_factory=list)
+    folders: tuple[Path, ...] = ()
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that keep a rule from being used."""
+        return [p for p in self.problems if p.severity is Severity.ERROR]
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Rule]:
+        """Rule id to rule."""
+        return {rule.id: rule for rule in self.rules}
+
+    @property
+    def runnable(self) -> list[Rule]:
+        """The rules that can be evaluated on single events."""
+        return [rule for rule in self.rules if rule.runnable]
+
+    @property
+    def undecidable(self) -> list[Rule]:
+        """The rules whose condition cannot be evaluated, such as with an undefined placeholder."""
+        return [rule for rule in self.rules if rule.undecidable]
+
+    @property
+    def correlations(self) -> list[Rule]:
+        """The correlation rules."""
+        return [rule for rule in self.rules if rule.correlation is not None]
+
+    @property
+    def blind(self) -> list[Rule]:
+        """The rules whose log source nothing here provides."""
+        return [rule for rule in self.rules if rule.blind]
+
+    def select(self, keep: Callable[[Rule], bool]) -> Ruleset:
+        """The same set with only the rules that `keep` accepts."""
+        return Ruleset([rule for rule in self.rules if keep(rule)], self.problems, self.folders)
+
+    def require_sound(self) -> Ruleset:
+        """This set, when nothing in it is broken. Raises `ContentError` with all errors otherwise."""
+        if self.errors:
+            raise ContentError(self.errors, hint="correct them, or leave them out with --keep-going")
+        return self
+
+
+def ruleset_for(config: Config, *, progress: Progress | None = None) -> Ruleset:
+    """The shipped rules with the user's over them, as this configuration sees them."""
+    from soc.collect.collector import collectors_for
+
+    folders = [content.shipped("rules"), *config.rules]
+    return load_rules(folders, declared=declared_by(collectors_for(config)), progress=progress)
+
+
+def load_rules(
+    folders: Sequence[Path],
+    *,
+    declared: Iterable[Declared] | None = None,
+    cache: Path | None | bool = True,
+    progress: Progress | None = None,
+) -> Ruleset:
+    """The rules of folders (or single files); a rule in a later folder replaces one with the same id.
+
+    `declared` says which datasets serve which log source (default: the shipped collectors). `cache` is the
+    folder for compiled rules; True is the platform's, False is none. The shipped pipelines always apply,
+    those of the folders come before them. Never raises for what is in the folders: see `.problems`.
+    """
+    folders = [Path(folder) for folder in folders]
+    pipelines = load_pipelines([content.shipped("rules"), *(f for f in folders if f.is_dir())])
+    if declared is None:
+        declared = _shipped_declarations()
+    loader = _Loader(pipelines, Logsources(declared, pipelines), _cache(cache, pipelines))
+    loader.problems += pipelines.problems
+    loader.read(folders, progress)
+    loader.apply_filters()
+    loader.cache.save(loader.used)
+    return Ruleset(list(loader.rules.values()), loader.problems, tuple(folders))
+
+
+def _shipped_declarations() -> list[Declared]:
+    from soc.collect.collector import load_collectors
+
+    return declared_by(load_collectors([content.shipped("collectors")]))
+
+
+def _cache(where: Path | None | bool, pipelines: Pipelines) -> Cache:
+    from soc import __version__, config
+
+    folder = config.cache_folder() / "rules" if where is True else where or None
+    parts = (__version__, str(MEANING), _version_of("pysigma"), pipelines.digest)
+    return Cache(folder, hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest())
+
+
+def _version_of(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def rule_files(folder: Path) -> Iterator[Path]:
+    """The rule files below a folder (or the file itself): without samples, pipelines and hidden files."""
+    for path in content.files(folder):
+        if folder.is_file() or FOLDER not in path.relative_to(folder).parts[:-1]:
+            yield path
+
+
+class _Loader:
+    """Collects rules, filters and problems from folders."""
+
+    def __init__(self, pipelines: Pipelines, logsources: Logsources, cache: Cache) -> None:
+        self.pipelines = pipelines
+        self.logsources = logsources
+        self.cache = cache
+        self.used: set[str] = set()
+        self.rules: dict[str, Rule] = {}
+        self.filters: list[tuple[Record, str]] = []
+        self.problems: list[Problem] = []
+
+    def read(self, folders: Sequence[Path], progress: Progress | None) -> None:
+        found: list[tuple[int, Path]] = []
+        for number, folder in enumerate(folders):
+            if not folder.exists():
+                message = "there is no such folder or file of rules"
+                self.problems.append(Problem("missing", message, Place(str(folder))))
+            found += [(number, path) for path in rule_files(folder)]
+        origin: dict[str, int] = {}
+        for done, (number, path) in enumerate(found, 1):
+            for record in self.entry(path):
+                self.take(record, str(path), number, origin)
+            if progress:
+                progress(done, len(found))
+
+    def entry(self, path: Path) -> list[Record]:
+        """The records of a file, from the cache or compiled now; its problems are noted."""
+        try:
+            raw = path.read_bytes() if path.stat().st_size <= yamlio.MAX_BYTES else None
+        except OSError as error:
+            self.problems.append(Problem("unreadable", error.strerror or str(error), Place(str(path))))
+            return []
+        digest = hashlib.blake2b(raw or b"", digest_size=16).hexdigest()
+        entry = self.cache.entries.get(digest) if raw else None
+        if entry is None:
+            entry = _compile_file(path, self.pipelines, self.cache)
+            if raw:
+                self.cache.add(digest, entry)
+        self.used.add(digest)
+        for f in entry.findings:
+            place = Place(str(path), f.line, f.column)
+            self.problems.append(Problem(f.kind, f.message, place, Severity(f.severity), f.hint))
+        return entry.records
+
+    def take(self, record: Record, path: str, number: int, origin: dict[str, int]) -> None:
+        if record.kind == "filter":
+            self.filters.append((record, path))
+            return
+        if origin.get(record.id) == number:
+            first = self.rules[record.id]
+            message = f"the id {record.id} stands already in {first.place}"
+            hint = "give it an id of its own: python3 -c 'import uuid; print(uuid.uuid4())'"
+            self.problems.append(Problem("duplicate_id", message, Place(path, record.line), hint=hint))
+            return
+        origin[record.id] = number
+        self.rules.pop(record.id, None)
+        self.rules[record.id] = self.rule(record, path)
+
+    def rule(self, record: Record, path: str) -> Rule:
+        logsource = Logsource(*record.logsource)
+        source, blind = (
+            (NOTHING, "") if record.kind == "correlation" else self.logsources.condition(logsource)
+        )
+        detection = NOTHING if record.tree is None else self.cache.table.predicate(record.tree)
+        return Rule(
+            id=record.id,
+            title=record.title,
+            level=record.level,
+            status=record.status,
+            description=record.description,
+            author=record.author,
+            date=record.date,
+            modified=record.modified,
+            name=record.name,
+            tags=record.tags,
+            references=record.references,
+            falsepositives=record.falsepositives,
+            logsource=logsource,
+            path=path,
+            line=record.line,
+            predicate=_both(source, detection),
+            source=source,
+            fields=record.fields,
+            version=_version(record.version, source),
+            attributes=record.attributes,
+            correlation=record.definition,
+            blind=blind,
+            undecidable=record.undecidable,
+        )
+
+    def apply_filters(self) -> None:
+        """Add the condition of each filter document to the rules that it names."""
+        if self.filters:
+            from soc.detect.filters import apply
+
+            apply(self.filters, self.rules, self.pipelines, self.problems)
+
+
+def _both(source: Predicate, detection: Predicate) -> Predicate:
+    if isinstance(detection, And):
+        return And((source, *detection.parts))
+    return And((source, detection))
+
+
+def _version(own: str, source: Predicate) -> str:
+    return hashlib.blake2b(f"{own}\0{source!r}".encode(), digest_size=12).hexdigest()
+
+
+# ------------------------------------------------------------------ compiling
+
+
+def _compile_file(path: Path, pipelines: Pipelines, cache: Cache) -> Entry:
+    """Every document of a file, compiled; its problems as findings."""
+    problems: list[Problem] = []
+    records: list[Record] = []
+    try:
+        documents = yamlio.load_all(path)
+    except ContentError as error:
+        return Entry([], [_finding(p) for p in error.problems])
+    if not any(document.data is not None for document in documents):
+        problems.append(Problem("empty", "the file holds no rule", Place(str(path))))
+    for document in documents:
+        if document.data is None:
+            continue
+        try:
+            record = _compile(document, pipelines, cache, problems)
+        except ContentError as error:
+            problems += error.problems
+        else:
+            records += [record] if record else []
+    return Entry(records, [_finding(p) for p in problems])
+
+
+def _finding(problem: Problem) -> Finding:
+    place = problem.place
+    return Finding(
+        problem.kind, problem.message, place.line, place.column, problem.severity.value, problem.hint
+    )
+
+
+def _compile(
+    document: yamlio.YamlDocument, pipelines: Pipelines, cache: Cache, problems: list[Problem]
+) -> Record | None:
+    from soc.detect import sigma
+
+    found = sigma.check(document, problems)
+    if found is None:
+        return None
+    data: dict[str, Any] = document.data
+    kind = sigma.kind_of(data)
+    attributes = _attributes(document, problems)
+    compiled = None
+    logsource = Logsource()
+    if kind == "rule":
+        logsource = sigma.logsource_of(found)
+        compiled = sigma.compile_rule(document, found, pipelines)
+    return _record(document, kind, logsource, compiled, attributes, cache)
+
+
+def _record(
+    document: yamlio.YamlDocument,
+    kind: str,
+    logsource: Logsource,
+    compiled: sigma.Compiled | None,
+    attributes: dict[str, Any],
+    cache: Cache,
+) -> Record:
+    data: dict[str, Any] = document.data
+    predicate = compiled.predicate if compiled else NOTHING
+    text = json.dumps(data, default=str)
+    own = hashlib.blake2b(f"{text}\0{MEANING}\0{predicate!r}".encode(), digest_size=12).hexdigest()
+    title = str(data.get("title") or "")
+    return Record(
+        kind=kind,
+        id=str(data.get("id") or uuid.uuid5(ID_SPACE, title)).lower(),
+        title=title,
+        line=document.place("title").line,
+        level=str(data.get("level") or DEFAULT_LEVEL),
+        status=str(data.get("status") or ""),
+        description=str(data.get("description") or "").strip(),
+        author=str(data.get("author") or ""),
+        date=str(data.get("date") or ""),
+        modified=str(data.get("modified") or ""),
+        name=str(data.get("name") or ""),
+        tags=_texts(data.get("tags")),
+        references=_texts(data.get("references")),
+        falsepositives=_texts(data.get("falsepositives")),
+        logsource=(logsource.category, logsource.product, logsource.service),
+        fields=tuple(sorted({t.field for t in tests(predicate) if t.field})),
+        tree=cache.table.tree(predicate) if compiled else None,
+        version=own,
+        undecidable=compiled.undecidable if compiled else "",
+        attributes=attributes,
+        definition=data if kind == "filter" else data.get("correlation"),
+    )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(v) for v in value) if isinstance(value, list) else ()
+
+
+_LISTS = ("soc.playbooks", "soc.group_by")
+
+
+def _attributes(document: yamlio.YamlDocument, problems: list[Problem]) -> dict[str, Any]:
+    """The `custom_attributes` of a rule; what is wrong with our own (`soc.*`) becomes problems."""
+    value = document.data.get("custom_attributes")
+    if value is None:
+        return {}
+
+    def problem(message: str, *at: str) -> None:
+        problems.append(Problem("attribute", message, document.place("custom_attributes", *at)))
+
+    if not isinstance(value, dict):
+        problem("`custom_attributes` must be a mapping")
+        return {}
+    for key, setting in value.items():
+        if key in _LISTS:
+            if not isinstance(setting, list) or not all(isinstance(v, str) and v for v in setting):
+                problem(f"{key} must be a list of names", key)
+        elif key == "soc.window":
+            try:
+                duration(str(setting))
+            except ValueError as error:
+                problem(str(error), key)
+        elif str(key).startswith("soc."):
+            problem(f"unknown setting {key!r}; known are soc.group_by, soc.playbooks, soc.window", str(key))
+    return {str(k): v for k, v in value.items()}
