@@ -210,24 +210,28 @@ def folded(operand: Any, cased: bool) -> Any:
 
 
 @lru_cache(maxsize=16384)
-def _wildcard(parts: tuple[str | None, ...]) -> Any:
+def _segments(parts: tuple[str | None, ...]) -> tuple[tuple[int, Any], ...]:
+    """What stands between the stars of a pattern with `?`: the length of each, and its compiled form."""
     import re
 
-    out, before = [], False
-    for part in parts:
-        if part is None:
-            out.append(".")
-            before = False
-        else:
-            out.append((".*?" if before else "") + re.escape(part))
-            before = True
-    return re.compile("".join(out), re.DOTALL)
+    segments: list[list[str | None]] = [[]]
+    for before, part in zip((None, *parts), parts, strict=False):
+        if part is not None and before is not None:
+            segments.append([])
+        segments[-1].append(part)
+    return tuple(
+        (
+            sum(1 if part is None else len(part) for part in segment),
+            re.compile("".join("." if part is None else re.escape(part) for part in segment), re.DOTALL),
+        )
+        for segment in segments
+    )
 
 
 def wildcard_matches(parts: tuple[str | None, ...], text: str) -> bool:
     """Whether the whole text fits the parts of an `Op.WILDCARD`, without backtracking over `*`."""
     if None in parts:
-        return _wildcard(parts).fullmatch(text) is not None
+        return _segments_match(_segments(parts), text)
     first, last = str(parts[0]), str(parts[-1])
     if len(parts) == 1:
         return text == first
@@ -240,6 +244,22 @@ def wildcard_matches(parts: tuple[str | None, ...], text: str) -> bool:
             return False
         at += len(str(part))
     return at <= end
+
+
+def _segments_match(segments: tuple[tuple[int, Any], ...], text: str) -> bool:
+    """The same for segments of a fixed length: the leftmost place for each is as good as any later one."""
+    (first_length, first), (last_length, last) = segments[0], segments[-1]
+    if len(segments) == 1:
+        return first.fullmatch(text) is not None
+    at, end = first_length, len(text) - last_length
+    if at > end or first.match(text) is None or last.match(text, end) is None:
+        return False
+    for length, pattern in segments[1:-1]:
+        found = pattern.search(text, at, end)
+        if found is None:
+            return False
+        at = found.start() + length
+    return True
 
 
 @lru_cache(maxsize=4096)
@@ -299,7 +319,9 @@ def refers(test: Test, value: Any, other: Any) -> bool:
     left, right = canonical(value), canonical(other)
     if not test.cased:
         left, right = fold(left), fold(right)
-    op = {"contains": Op.CONTAINS, "startswith": Op.STARTSWITH, "endswith": Op.ENDSWITH}.get(test.flags, Op.EQUALS)
+    op = {"contains": Op.CONTAINS, "startswith": Op.STARTSWITH, "endswith": Op.ENDSWITH}.get(
+        test.flags, Op.EQUALS
+    )
     return text_test(op, left, right)
 
 
