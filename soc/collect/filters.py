@@ -1,0 +1,303 @@
+"""Filters: small conversions that a collector names after a raw value, as in `target | path`.
+
+A filter takes one value and gives another, or None for nothing. None raises: a value that a filter cannot
+read gives None or passes unchanged, as its docstring says.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+Filter = Callable[[Any], Any]
+
+
+def _text(value: Any) -> str | None:
+    if type(value) is str:
+        return value
+    return None if value is None or isinstance(value, (dict, list, bool)) else str(value)
+
+
+def lower(value: Any) -> Any:
+    """Text in small letters."""
+    text = _text(value)
+    return None if text is None else text.lower()
+
+
+def upper(value: Any) -> Any:
+    """Text in capitals."""
+    text = _text(value)
+    return None if text is None else text.upper()
+
+
+def strip(value: Any) -> Any:
+    """Text without white space around it."""
+    text = _text(value)
+    return None if text is None else text.strip()
+
+
+def text(value: Any) -> Any:
+    """A number as text."""
+    return _text(value)
+
+
+def number(value: Any) -> Any:
+    """The digits at the beginning of a text, as a number: `15ms` is 15."""
+    found = re.match(r"\s*(-?\d{1,18})", _text(value) or "")
+    return int(found.group(1)) if found else None
+
+
+_URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?(/[^?#]*)?", re.ASCII)
+
+
+def path(value: Any) -> Any:
+    """The path of a request target or URL: what stands before `?` and `#`; None where there is none (`*`)."""
+    if type(value) is not str:
+        return None
+    if value[:1] == "/":
+        at = value.find("?")
+        out = value if at < 0 else value[:at]
+        return out.partition("#")[0] if "#" in out else out
+    found = _URL.match(value)
+    return found.group(1) if found else None
+
+
+def query(value: Any) -> Any:
+    """The query of a request target or URL: what stands after the first `?` and before `#`."""
+    if type(value) is not str:
+        return None
+    at = value.find("?")
+    return None if at < 0 else value[at + 1 :].partition("#")[0] or None
+
+
+def extension(value: Any) -> Any:
+    """The extension of a path's last part, in small letters and without the dot."""
+    name = basename(value)
+    if name is None or "." not in name[1:]:
+        return None
+    out = name.rpartition(".")[2].lower()
+    return out if 0 < len(out) <= 16 else None
+
+
+def basename(value: Any) -> Any:
+    """The last part of a path with slashes or backslashes."""
+    name = _text(value)
+    return None if name is None else name.rpartition("/")[2].rpartition("\\")[2] or None
+
+
+def folder(value: Any) -> Any:
+    """The folder of a path with slashes or backslashes: all before the last part."""
+    name = _text(value)
+    if name is None:
+        return None
+    at = max(name.rfind("/"), name.rfind("\\"))
+    return name[:at] or name[: at + 1] or None if at >= 0 else None
+
+
+def unquote(value: Any) -> Any:
+    """Percent escapes and `+` decoded."""
+    return unquote_plus(value) if type(value) is str else None
+
+
+_addresses: dict[str, bool] = {}
+
+
+def is_address(value: str) -> bool:
+    """Whether a text is an IP address (with or without brackets, zone or mapping)."""
+    known = _addresses.get(value)
+    if known is None:
+        try:
+            ipaddress.ip_address(value.partition("%")[0].strip("[]"))
+            known = True
+        except ValueError:
+            known = False
+        if len(_addresses) > 65536:
+            _addresses.clear()
+        _addresses[value] = known
+    return known
+
+
+def address(value: Any) -> Any:
+    """The value if it is an IP address, else nothing. `192.0.2.1:80` and `[2001:db8::1]:80` lose their port."""
+    if type(value) is not str:
+        return None
+    if is_address(value):
+        return value
+    host, _, port = value.rpartition(":")
+    return host if port.isdigit() and is_address(host) and ("." in host or host[:1] == "[") else None
+
+
+def domain(value: Any) -> Any:
+    """The value if it can be a host name and is no IP address, else nothing; a port is taken off."""
+    if type(value) is not str or is_address(value):
+        return None
+    host = value.partition(":")[0]
+    return host.rstrip(".") if re.fullmatch(r"[\w.-]{1,253}", host) and not is_address(host) else None
+
+
+def port(value: Any) -> Any:
+    """The port behind the last colon of `host:port`."""
+    if type(value) is not str:
+        return None
+    tail = value.rpartition(":")[2]
+    return tail if tail.isdigit() and ":" in value and not is_address(value) else None
+
+
+def user(value: Any) -> Any:
+    """The account of `DOMAIN\\user` or `user@domain`."""
+    name = _text(value)
+    return None if name is None else name.rpartition("\\")[2].partition("@")[0] or None
+
+
+def user_domain(value: Any) -> Any:
+    """The domain of `DOMAIN\\user` or `user@domain`."""
+    name = _text(value)
+    if name is None:
+        return None
+    return name.rpartition("\\")[0] or name.partition("@")[2] or None
+
+
+def words(value: Any) -> Any:
+    """A text split at white space, as a list."""
+    name = _text(value)
+    return None if name is None else name.split() or None
+
+
+def commas(value: Any) -> Any:
+    """A text split at commas, each part stripped, as a list; a list stays."""
+    if isinstance(value, list):
+        return value
+    name = _text(value)
+    return None if name is None else [part.strip() for part in name.split(",") if part.strip()] or None
+
+
+def nanoseconds(value: Any) -> Any:
+    """Seconds (`0.250`) as nanoseconds, the unit of `event.duration`."""
+    try:
+        return int(float(value) * 1_000_000_000)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def milliseconds(value: Any) -> Any:
+    """Milliseconds as nanoseconds, the unit of `event.duration`."""
+    try:
+        return int(float(value) * 1_000_000)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def hexadecimal(value: Any) -> Any:
+    """`0x1f` or `1f` as a number."""
+    try:
+        return int(str(value), 16)
+    except ValueError:
+        return None
+
+
+def mac(value: Any) -> Any:
+    """A MAC address as ECS writes it: `00-00-5E-00-53-23` (RFC 7042)."""
+    name = _text(value)
+    if name is None:
+        return None
+    digits = re.sub(r"[^0-9A-Fa-f]", "", name).upper()
+    return "-".join(digits[i : i + 2] for i in range(0, 12, 2)) if len(digits) == 12 else None
+
+
+def source_mac(value: Any) -> Any:
+    """The sender in the `MAC=` of netfilter: octets 7 to 12 of destination, source, type."""
+    parts = (_text(value) or "").split(":")
+    return mac(":".join(parts[6:12])) if len(parts) >= 12 else None
+
+
+def destination_mac(value: Any) -> Any:
+    """The receiver in the `MAC=` of netfilter: octets 1 to 6."""
+    parts = (_text(value) or "").split(":")
+    return mac(":".join(parts[:6])) if len(parts) >= 12 else None
+
+
+def dotless(value: Any) -> Any:
+    """A DNS name without the dot of the root at its end, in small letters."""
+    name = _text(value)
+    return None if name is None else name.rstrip(".").lower() or None
+
+
+def first(value: Any) -> Any:
+    """The first item of a list, or the value."""
+    return (value[0] if value else None) if isinstance(value, list) else value
+
+
+def last(value: Any) -> Any:
+    """The last item of a list, or the value."""
+    return (value[-1] if value else None) if isinstance(value, list) else value
+
+
+def http_version(value: Any) -> Any:
+    """`HTTP/1.1` as `1.1`."""
+    name = _text(value)
+    return None if name is None else name.rpartition("/")[2] or None
+
+
+def facility(value: Any) -> Any:
+    """The facility code in a syslog priority (RFC 5424, section 6.2.1)."""
+    code = number(value)
+    return None if code is None or code > 191 else code >> 3
+
+
+def severity(value: Any) -> Any:
+    """The severity code in a syslog priority (RFC 5424, section 6.2.1)."""
+    code = number(value)
+    return None if code is None or code > 191 else code & 7
+
+
+def ranges(value: Any) -> Any:
+    """Text between `<` and `>`, else the text: `<a@example.org>` is `a@example.org`."""
+    name = _text(value)
+    return None if name is None else name.strip().strip("<>") or None
+
+
+def cve(value: Any) -> Any:
+    """The CVE names in a text or list, upper case, without repetition."""
+    texts = value if isinstance(value, list) else [value]
+    found = [name.upper() for item in texts for name in re.findall(r"(?i)CVE-\d{4}-\d{4,7}", str(item or ""))]
+    return list(dict.fromkeys(found)) or None
+
+
+FILTERS: Mapping[str, Filter] = {
+    "lower": lower,
+    "upper": upper,
+    "strip": strip,
+    "text": text,
+    "number": number,
+    "path": path,
+    "query": query,
+    "extension": extension,
+    "basename": basename,
+    "folder": folder,
+    "unquote": unquote,
+    "address": address,
+    "domain": domain,
+    "port": port,
+    "user": user,
+    "user_domain": user_domain,
+    "words": words,
+    "commas": commas,
+    "seconds": nanoseconds,
+    "milliseconds": milliseconds,
+    "hex": hexadecimal,
+    "mac": mac,
+    "source_mac": source_mac,
+    "destination_mac": destination_mac,
+    "dotless": dotless,
+    "first": first,
+    "last": last,
+    "http_version": http_version,
+    "facility": facility,
+    "severity": severity,
+    "angle": ranges,
+    "cve": cve,
+}
+"""Filter names of collector files."""
