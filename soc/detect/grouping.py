@@ -1,0 +1,276 @@
+"""From hits to alerts: which hits of a rule belong together, and what is known of each such group.
+
+A *hit* is a rule on an event. Hits of one rule on one *entity* (host, else user, else source address; a rule
+may name other fields in `soc.group_by`) form a group. Within a group, an *alert* holds hits that lie within
+one window of event time (one hour, or the rule's `soc.window`): a hit belongs to an alert when the alert,
+with it, still spans less than the window. So late events extend an alert at its front, and the first hit
+after the window opens the next one.
+
+`GroupState` is the truth about a group, kept in one document: its alerts with their counts, and the hashes
+of the last hits that were counted. Counting a hit and remembering that it was counted is therefore one
+write, and a hit that comes a second time (after a crash, from a second sweeper, out of a restored index)
+changes nothing. Alerts as people see them are drawn from it (`soc.detect.sweep`).
+
+Only the last `REMEMBERED` hits of a group are remembered. That is more than one batch of the feed, which is
+all that a crash can repeat. When old events are read again on purpose (`--from`) and the group had more hits
+than that, those inside of a known alert are taken as counted already, and the alert says that its count is
+inexact.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from soc.detect.text import canonical, fold
+from soc.event import moment, timestamp, values_of
+from soc.respond import ids
+
+if TYPE_CHECKING:
+    from soc.detect.rule import Rule
+    from soc.event import Event
+
+ENTITY_FIELDS = ("host.name", "user.name", "source.ip")
+"""What a group is of, unless the rule says otherwise: the first of these that the event has."""
+REMEMBERED = 20_000
+"""Hits of a group that are remembered by their hash; more than any batch of the feed."""
+FIRST_SAMPLES = 20
+LAST_SAMPLES = 5
+"""Events copied into an alert: the first and the last that were counted."""
+MAX_ALERTS = 50
+"""Alerts of one group that its state lists: the latest by event time. A hit that comes later than that opens
+an alert of its own, unless it is the first event of one of those, whose id it then finds again."""
+ABOUT_VALUES = 5
+ABOUT_FIELDS = (
+    "host.name",
+    "user.name",
+    "source.ip",
+    "destination.ip",
+    "destination.port",
+    "url.domain",
+    "url.path",
+    "dns.question.name",
+    "process.name",
+    "process.executable",
+    "file.path",
+    "file.hash.sha256",
+    "vulnerability.id",
+    "event.dataset",
+    "soc.layer",
+)
+"""Fields whose values an alert collects from its hits, at most `ABOUT_VALUES` of each."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_HASH = 8
+
+
+class Hit(NamedTuple):
+    """A rule that is true on an event; `time` is the event's, in microseconds since 1970."""
+
+    rule: Rule
+    id: str
+    event: Event
+    time: int
+
+
+def micros(text: object) -> int:
+    """Event time as microseconds since 1970; 0 for what is not a time (a store's events all have one)."""
+    try:
+        return (moment(str(text)) - _EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):
+        return 0
+
+
+def time_text(time: int) -> str:
+    """The opposite of `micros`."""
+    return timestamp(_EPOCH + time * _MICROSECOND)
+
+
+def group_of(rule: Rule, event: Mapping[str, Any]) -> dict[str, str]:
+    """The fields and values that the group of a hit has in common; empty: all hits of the rule are one group.
+
+    A field with several values counts with its first.
+    """
+    if rule.group_by:
+        return {name: _first(event, name) for name in rule.group_by}
+    for name in ENTITY_FIELDS:
+        if value := _first(event, name):
+            return {name: value}
+    return {}
+
+
+def _first(event: Mapping[str, Any], name: str) -> str:
+    return next((canonical(v) for v in values_of(event, name)), "")
+
+
+def window_of(rule: Rule) -> int:
+    """The longest that an alert of a rule may span, in microseconds."""
+    return rule.window // _MICROSECOND
+
+
+def group_key(rule_id: str, group: Mapping[str, str]) -> str:
+    """The id of a group's document; values compare as rules do, without regard to case."""
+    return ids.digest(rule_id, *(f"{name}={fold(value)}" for name, value in sorted(group.items())))
+
+
+@dataclass(slots=True)
+class Burst:
+    """One alert as its group knows it.
+
+    Times in microseconds since 1970; `full` is the whole hash that `id` is the beginning of.
+    """
+
+    id: str
+    full: str
+    count: int
+    first: int
+    last: int
+    head: list[str] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
+    about: dict[str, list[Any]] = field(default_factory=dict)
+    versions: list[str] = field(default_factory=list)
+    inexact: bool = False
+
+    def holds(self, time: int, window: int) -> bool:
+        """Whether a hit at `time` belongs here: the alert still spans less than the window with it."""
+        return max(self.last, time) - min(self.first, time) < window
+
+    def add(self, hit: Hit) -> None:
+        """Count a hit."""
+        self.count += 1
+        self.first, self.last = min(self.first, hit.time), max(self.last, hit.time)
+        if len(self.head) < FIRST_SAMPLES:
+            self.head.append(hit.id)
+        else:
+            self.tail = [*self.tail[1 - LAST_SAMPLES :], hit.id]
+        if hit.rule.version not in self.versions:
+            self.versions.append(hit.rule.version)
+        for name in ABOUT_FIELDS:
+            for value in values_of(hit.event, name):
+                known = self.about.setdefault(name, [])
+                if len(known) >= ABOUT_VALUES:
+                    break
+                if value not in known:
+                    known.append(value)
+
+    @property
+    def samples(self) -> list[str]:
+        """Ids of the events that the alert carries with it."""
+        return [*self.head, *self.tail]
+
+    def body(self) -> dict[str, Any]:
+        """As plain data."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Taken(NamedTuple):
+    """What became of hits: the alerts that they belong to, which of these are new, and how many counted."""
+
+    touched: list[Burst]
+    opened: list[Burst]
+    counted: int
+
+
+class GroupState:
+    """All that is known of one group (see the module)."""
+
+    def __init__(self, rule: str, group: Mapping[str, str], window: int, *, overflow: bool = False) -> None:
+        self.rule = rule
+        self.group = dict(group)
+        self.window = window
+        self.overflow = overflow
+        self.total = 0
+        self.bursts: list[Burst] = []
+        self.dirty = False
+        self._seen: dict[bytes, None] = {}
+
+    @classmethod
+    def load(cls, body: Mapping[str, Any]) -> GroupState:
+        """The state out of its document."""
+        state = cls(body["rule"], body["group"], body["window"], overflow=body["overflow"])
+        state.total = body["total"]
+        state.bursts = [Burst(**burst) for burst in body["bursts"]]
+        packed = base64.b64decode(body["seen"])
+        state._seen = dict.fromkeys(packed[i : i + _HASH] for i in range(0, len(packed), _HASH))
+        return state
+
+    def body(self) -> dict[str, Any]:
+        """The state as its document."""
+        return {
+            "rule": self.rule,
+            "group": self.group,
+            "window": self.window,
+            "overflow": self.overflow,
+            "total": self.total,
+            "bursts": [burst.body() for burst in self.bursts],
+            "seen": base64.b64encode(b"".join(self._seen)).decode(),
+        }
+
+    def knows(self, event_id: str) -> bool:
+        """Whether this event is among the hits that are remembered as counted."""
+        return _hash(event_id) in self._seen
+
+    def take(self, hits: Iterable[Hit], open_alert: Callable[[str], str], *, replay: bool = False) -> Taken:
+        """Count the hits that were not counted yet, by time; `open_alert` gives an id to a new alert's hash.
+
+        `replay`: the feed is being read again from an earlier position.
+        """
+        touched: dict[str, Burst] = {}
+        opened: list[Burst] = []
+        counted = 0
+        forgotten = replay and self.total > len(self._seen)
+        for hit in sorted(hits, key=lambda h: (h.time, h.id)):
+            burst = self._burst_at(hit.time)
+            mark = _hash(hit.id)
+            if mark not in self._seen:
+                if burst and forgotten and burst.first <= hit.time <= burst.last:
+                    burst.inexact = self.dirty = True
+                else:
+                    if burst is None:
+                        burst = self._open(hit, open_alert)
+                        opened.append(burst)
+                    burst.add(hit)
+                    self.bursts.sort(key=lambda b: b.first)
+                    counted += 1
+                    self._remember(mark)
+            if burst:
+                touched[burst.full] = burst
+        return Taken(list(touched.values()), opened, counted)
+
+    def before(self, burst: Burst, limit: int) -> list[Burst]:
+        """The last alerts of the group before one, newest first."""
+        earlier = [b for b in self.bursts if b.first < burst.first and b is not burst]
+        return earlier[::-1][:limit]
+
+    def _burst_at(self, time: int) -> Burst | None:
+        best: Burst | None = None
+        for burst in reversed(self.bursts):
+            if burst.first <= time <= burst.last:
+                return burst
+            if burst.holds(time, self.window):
+                best = burst  # the earliest that can take it
+            elif burst.first + self.window <= time:
+                break  # sorted by their beginning, and none is longer than the window
+        return best
+
+    def _open(self, hit: Hit, open_alert: Callable[[str], str]) -> Burst:
+        full = ids.digest(self.rule, group_key(self.rule, self.group), str(self.overflow), hit.id)
+        burst = Burst(open_alert(full), full, 0, hit.time, hit.time)
+        self.bursts = [*self.bursts[1 - MAX_ALERTS :], burst]
+        return burst
+
+    def _remember(self, mark: bytes) -> None:
+        self.total += 1
+        self._seen[mark] = None
+        if len(self._seen) > REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        self.dirty = True
+
+
+def _hash(event_id: str) -> bytes:
+    return hashlib.blake2b(event_id.encode(), digest_size=_HASH).digest()

@@ -1,0 +1,202 @@
+"""The ledger: what each version of each rule has seen, matched and could not decide.
+
+The tally of a day is kept inside of the position's document, so that it moves with the position or not at
+all; a crash counts nothing twice. Its copy for readers is a document of kind `ledger`, one for each day and
+rule set, written over as often as needed. A document of kind `ruleset` names the versions of a rule set, one
+of kind `rule_version` keeps the text of a rule as it was, so that an old alert can still be explained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soc.event import timestamp
+from soc.store.contract import Store, VersionConflictError, Write
+
+if TYPE_CHECKING:
+    from soc.detect.rule import Rule
+
+LEDGER, RULESET, RULE_VERSION = "ledger", "ruleset", "rule_version"
+MAX_NOTES = 100
+MAX_TEXT = 1_000_000
+"""Characters of a rule's file that are kept."""
+_WRITE_AT_ONCE = 200
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one rule set has done on one day (UTC).
+
+    `rules`: id to [matched, undecided], for rules where one of them is above 0.
+    """
+
+    day: str
+    ruleset: str
+    position: str
+    events: int = 0
+    sweeps: int = 0
+    hits: int = 0
+    undecided: int = 0
+    seconds: float = 0.0
+    rules: dict[str, list[int]] = field(default_factory=dict)
+    blind: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The id of its document."""
+        return f"{self.day}-{self.ruleset}-{self.position}"
+
+    @classmethod
+    def load(cls, body: Mapping[str, Any]) -> Tally:
+        """Out of its document."""
+        return cls(**{name: body[name] for name in cls.__slots__ if name in body})
+
+    def body(self) -> dict[str, Any]:
+        """As its document."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def copy(self) -> Tally:
+        """A tally to go on with, while this one stays as it is."""
+        rules = {rule: list(counts) for rule, counts in self.rules.items()}
+        return Tally.load(
+            {**self.body(), "rules": rules, "blind": dict(self.blind), "notes": list(self.notes)}
+        )
+
+    def count(self, rule: str, *, matched: int = 0, undecided: int = 0) -> None:
+        """Add to what a rule has matched and could not decide."""
+        counts = self.rules.setdefault(rule, [0, 0])
+        counts[0] += matched
+        counts[1] += undecided
+        self.hits += matched
+        self.undecided += undecided
+
+    def note(self, text: str, now: datetime) -> None:
+        """Write down something out of the ordinary, within a bound."""
+        self.notes = [*self.notes, f"{timestamp(now)} {text}"][-MAX_NOTES:]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSeen:
+    """The ledger of one version of a rule. `blind` says why it could see nothing ("" when it could)."""
+
+    rule: str
+    version: str
+    title: str
+    level: str
+    seen: int
+    matched: int
+    undecided: int
+    blind: str
+    first_day: str
+    last_day: str
+    current: bool
+
+
+def ruleset_id(rules: Sequence[Rule]) -> str:
+    """A name for exactly these versions of these rules."""
+    joined = "\n".join(sorted(f"{rule.id} {rule.version}" for rule in rules))
+    return hashlib.blake2b(joined.encode(), digest_size=8).hexdigest()
+
+
+def publish(store: Store, rules: Sequence[Rule], ruleset: str, now: datetime) -> int:
+    """Keep the text of each version that the store does not have yet, and their list; how many are new."""
+    if store.read(RULESET, ruleset):
+        return 0
+    new = []
+    for rule in rules:
+        id_ = version_id(rule.id, rule.version)
+        if store.read(RULE_VERSION, id_) is None:
+            new.append(Write(RULE_VERSION, id_, _version_body(rule, now), 0))
+    for start in range(0, len(new), _WRITE_AT_ONCE):
+        store.write(new[start : start + _WRITE_AT_ONCE])  # a conflict: another sweeper kept the same text
+    listed = {rule.id: rule.version for rule in rules}
+    store.write([Write(RULESET, ruleset, {"rules": listed, "since": timestamp(now)}, 0)])
+    return len(new)
+
+
+def version_id(rule: str, version: str) -> str:
+    """The id of the document that keeps a version of a rule."""
+    return f"{rule}:{version}"
+
+
+def _version_body(rule: Rule, now: datetime) -> dict[str, Any]:
+    try:
+        text = Path(rule.path).read_text(encoding="utf-8", errors="replace")[:MAX_TEXT]
+    except OSError:
+        text = ""
+    return {
+        "rule": rule.id,
+        "version": rule.version,
+        "title": rule.title,
+        "level": rule.level,
+        "path": rule.path,
+        "line": rule.line,
+        "text": text,
+        "since": timestamp(now),
+    }
+
+
+def flush(store: Store, tally: Tally) -> None:
+    """Write the readers' copy of a tally. Whoever comes later has the same or more; see `Tally`."""
+    for _ in range(10):
+        there = store.read(LEDGER, tally.id)
+        if there and there.body["events"] > tally.events:
+            return
+        body = tally.body()
+        if there and there.body == body:
+            return
+        (result,) = store.write([Write(LEDGER, tally.id, body, there.version if there else 0)])
+        if not isinstance(result, VersionConflictError):
+            return
+
+
+def entries(store: Store) -> Iterator[Tally]:
+    """The tallies of all days, oldest first."""
+    for document in store.find(LEDGER):
+        yield Tally.load(document.body)
+
+
+def by_rule(store: Store) -> list[RuleSeen]:
+    """The ledger of every version of every rule, by title; the latest version of a rule is `current`."""
+    listed: dict[str, dict[str, str]] = {}
+    facts: dict[tuple[str, str], list[Any]] = {}
+    latest: dict[str, tuple[str, str]] = {}
+    for tally in entries(store):
+        if tally.ruleset not in listed:
+            document = store.read(RULESET, tally.ruleset)
+            listed[tally.ruleset] = document.body["rules"] if document else {}
+        for rule, version in listed[tally.ruleset].items():
+            known = facts.setdefault((rule, version), [0, 0, 0, "", tally.day, tally.day])
+            matched, undecided = tally.rules.get(rule, (0, 0))
+            known[0] += tally.events
+            known[1] += matched
+            known[2] += undecided
+            known[3] = tally.blind.get(rule, "")
+            known[4], known[5] = min(known[4], tally.day), max(known[5], tally.day)
+            latest[rule] = max(latest.get(rule, ("", "")), (tally.day, version))
+    out = []
+    for (rule, version), (seen, matched, undecided, blind, first, last) in facts.items():
+        document = store.read(RULE_VERSION, version_id(rule, version))
+        about = document.body if document else {}
+        out.append(
+            RuleSeen(
+                rule=rule,
+                version=version,
+                title=about.get("title", rule),
+                level=about.get("level", ""),
+                seen=seen,
+                matched=matched,
+                undecided=undecided,
+                blind=blind,
+                first_day=first,
+                last_day=last,
+                current=latest[rule][1] == version,
+            )
+        )
+    return sorted(out, key=lambda r: (r.title.lower(), r.first_day, r.version))
