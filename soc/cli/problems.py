@@ -31,5 +31,7 @@ def show_problems(out: Output, problems: Sequence[Problem]) -> bool:
         for problem in problems:
             out.write(str(problem))
     elif problems or not out.is_table:
-        out.rows(rows(problems), [Column("path"), Column("line"), Column("kind"), Column("message", wide=True)])
+        out.rows(
+            rows(problems), [Column("path"), Column("line"), Column("kind"), Column("message", wide=True)]
+        )
     return any(p.severity is Severity.ERROR for p in problems)
