@@ -271,7 +271,7 @@ def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 def in_network(text: str, value: Any) -> bool:
     """Whether a value is an address within the network `text`; an IPv4-mapped IPv6 address is IPv4."""
     try:
-        address = ipaddress.ip_address(str(value).strip())
+        address = ipaddress.ip_address(canonical(value).strip())
     except ValueError:
         return False
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
@@ -326,12 +326,13 @@ def refers(test: Test, value: Any, other: Any) -> bool:
 
 
 def time_part(part: str, value: Any) -> int | None:
-    """A part of a time in UTC (ISO 8601 week); None when the value is not a time."""
+    """A part of a time in UTC (ISO 8601 week); None when the value is not a time. Without a zone it is UTC."""
     from datetime import UTC, datetime
 
     try:
-        moment = datetime.fromisoformat(str(value)).astimezone(UTC)
-    except ValueError:
+        moment = datetime.fromisoformat(canonical(value))
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
     if part == "week":
         return moment.isocalendar().week

@@ -1,0 +1,304 @@
+"""What one value makes true: all tests on one field, decided together and remembered.
+
+An *atom* is a distinct (field, test), known by its number. A *sight* is what a value, or a set of values,
+makes true; equal sights are one object, so that they can be compared and looked up by identity.
+
+The literals of all text tests of a field are looked for by one Aho-Corasick automaton. Literals that every
+match of a regular expression or a wildcard must hold are in the same automaton, and the expression itself
+is tried only where one of them occurs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from soc.detect import literals
+from soc.detect import regex as rx
+from soc.detect.predicate import (
+    Op,
+    Test,
+    Verdict,
+    evaluate_value,
+    folded,
+    network,
+    text_test,
+    wildcard_matches,
+)
+from soc.detect.text import canonical, fold
+
+NONE: frozenset[int] = frozenset()
+
+MAX_REMEMBERED = 4096
+"""Longest value, in characters, whose sight is remembered."""
+
+MAX_SIGHTS = 20_000
+"""How many different sights of one field are kept as one object each."""
+
+
+class Sight:
+    """The atoms that hold for a value, and those that could not be decided in time."""
+
+    __slots__ = ("true", "undecided")
+
+    def __init__(self, true: frozenset[int], undecided: frozenset[int] = NONE) -> None:
+        self.true = true
+        self.undecided = undecided
+
+
+class Budget:
+    """A bound on what all tables of a matcher remember together, in characters.
+
+    When it is used up everything is forgotten at once: what recurs is soon known again.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self.tables: list[FieldTable] = []
+
+    def take(self, size: int) -> None:
+        """Count one remembered value."""
+        self.used += size + _OVERHEAD
+        if self.used > self.limit:
+            self.used = 0
+            for table in self.tables:
+                table.forget()
+
+
+_OVERHEAD = 100
+"""What a remembered value costs besides its characters."""
+
+_EXACT = 2**53
+"""Below this size an integer and a float that are equal are also equal as text."""
+
+
+class Memo(dict[Any, Sight]):
+    """Value to sight, filled when asked. Raises TypeError for a list, which is for `FieldTable.several`."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, table: FieldTable) -> None:
+        super().__init__()
+        self.table = table
+
+    def __missing__(self, value: Any) -> Sight:
+        kind = value.__class__
+        if kind is str:
+            sight = self.table.see(value)
+            if len(value) <= MAX_REMEMBERED:
+                self.table.budget.take(len(value))
+                self[value] = sight
+            return sight
+        sight = self.table.see(canonical(value))
+        # 1, 1.0 and True are one key of a dictionary and two texts: they are not remembered
+        if kind is int and 1 < abs(value) < _EXACT:
+            self.table.budget.take(0)
+            self[value] = sight
+        return sight
+
+
+@dataclass(slots=True)
+class _Literal:
+    """What follows when a literal is found: atoms that hold anywhere, at the start, at the end; checks to do."""
+
+    anywhere: list[int]
+    start: list[int]
+    end: list[int]
+    checks: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """A test that must be tried itself. `strict`: on the text as it is, not on the folded one."""
+
+    atom: int
+    test: Test
+    operand: Any
+    strict: bool
+
+
+class FieldTable:
+    """All tests on one field (or, for keywords, on any field)."""
+
+    def __init__(self, tests: Iterable[tuple[int, Test]], budget: Budget) -> None:
+        self.budget = budget
+        self._tests = list(tests)
+        self._prepared = False
+        self._interned: dict[tuple[frozenset[int], frozenset[int]], Sight] = {}
+        self.absent = Sight(frozenset(atom for atom, test in self._tests if test.op is Op.NULL))
+        self.memo = Memo(self)
+        self.forget()
+        budget.tables.append(self)
+
+    def forget(self) -> None:
+        """Drop what is remembered of values; sights stay the objects they are."""
+        self.memo.clear()
+        self.memo[None] = self.absent
+
+    def of(self, value: Any) -> Sight:
+        """The sight of a field's value, whatever it is: a list is what any of its elements make true."""
+        if isinstance(value, list):
+            return self.several(value)
+        try:
+            return self.memo[value]
+        except TypeError:  # an unhashable value, such as a mapping in an event that was not flattened
+            return self.see(canonical(value))
+
+    def several(self, values: Iterable[Any]) -> Sight:
+        """The sight of several values; `absent` when none of them is a value."""
+        sights = [
+            self.of(v) if not isinstance(v, list) else self.see(canonical(v)) for v in values if v is not None
+        ]
+        if not sights:
+            return self.absent
+        if len(sights) == 1:
+            return sights[0]
+        true = frozenset().union(*(s.true for s in sights))
+        return self._sight(true, frozenset().union(*(s.undecided for s in sights)) - true)
+
+    def see(self, text: str) -> Sight:
+        """The sight of one text; works it out anew."""
+        if not self._prepared:
+            self._prepare()
+        true = set(self._any_value)
+        plain = fold(text)
+        if plain in self._equals:
+            true.update(self._equals[plain])
+        checks = set(self._unfiltered)
+        if self._automaton is not None:
+            self._find(plain, true, checks)
+        if self._strict and not text.isascii():
+            checks.update(self._strict)
+        undecided = self._try(text, plain, checks, true) if checks else NONE
+        if self._networks:
+            self._in_networks(text, true)
+        return self._sight(frozenset(true), undecided)
+
+    def _find(self, plain: str, true: set[int], checks: set[int]) -> None:
+        size = len(plain)
+        table = self._literals
+        for index, start, end in self._automaton.find_matches_as_indexes(plain, overlapping=True):
+            literal = table[index]
+            if literal.anywhere:
+                true.update(literal.anywhere)
+            if end == size and literal.end:
+                true.update(literal.end)
+            if start == 0 and literal.start:
+                true.update(literal.start)
+            if literal.checks:
+                checks.update(literal.checks)
+
+    def _try(self, text: str, plain: str, checks: Iterable[int], true: set[int]) -> frozenset[int]:
+        undecided = []
+        for number in checks:
+            check = self._checks[number]
+            test = check.test
+            if test.op is Op.REGEX:
+                found = rx.compiled(test.operand, test.flags).search(text)
+                if found is None:
+                    undecided.append(check.atom)
+            elif test.op is Op.WILDCARD:
+                found = wildcard_matches(check.operand, text if check.strict else plain)
+            elif check.strict:
+                found = text_test(test.op, text, check.operand)
+            else:
+                found = evaluate_value(test, text) is Verdict.TRUE
+            if found:
+                true.add(check.atom)
+        return frozenset(undecided)
+
+    def _in_networks(self, text: str, true: set[int]) -> None:
+        try:
+            address = ipaddress.ip_address(text.strip())
+        except ValueError:
+            return
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        version, number = address.version, int(address)
+        for atom, of_version, mask, base in self._networks:
+            if of_version == version and number & mask == base:
+                true.add(atom)
+
+    def _sight(self, true: frozenset[int], undecided: frozenset[int]) -> Sight:
+        key = (true, undecided)
+        known = self._interned.get(key)
+        if known is None:
+            if len(self._interned) >= MAX_SIGHTS:
+                self._interned.clear()
+            known = self._interned[key] = Sight(true, undecided)
+        return known
+
+    # ---------------------------------------------------------------- preparing
+
+    def _prepare(self) -> None:
+        """Sort the tests into the ways they are decided; done when the first value is seen."""
+        self._prepared = True
+        self._any_value: list[int] = []
+        self._equals: dict[str, list[int]] = {}
+        self._networks: list[tuple[int, int, int, int]] = []
+        self._checks: list[_Check] = []
+        self._unfiltered: list[int] = []
+        self._strict: list[int] = []
+        self._by_literal: dict[str, _Literal] = {}
+        for atom, test in self._tests:
+            self._place(atom, test)
+        self._automaton: Any = None
+        self._literals: Sequence[_Literal] = tuple(self._by_literal.values())
+        if self._by_literal:
+            from ahocorasick_rs import AhoCorasick
+
+            self._automaton = AhoCorasick(list(self._by_literal), store_patterns=False)
+        del self._by_literal
+
+    def _place(self, atom: int, test: Test) -> None:
+        op = test.op
+        if op is Op.NULL:
+            return
+        if op is Op.EXISTS:
+            self._any_value.append(atom)
+        elif op is Op.CIDR:
+            net = network(test.operand)
+            self._networks.append((atom, net.version, int(net.netmask), int(net.network_address)))
+        elif op is Op.REGEX:
+            self._check(_Check(atom, test, None, strict=True), literals.required(test.operand))
+        elif op is Op.WILDCARD:
+            check = _Check(atom, test, folded(test.operand, test.cased), strict=test.cased)
+            part = literals.longest_part(test.operand)
+            self._check(check, (part,) if part else ())
+        elif op in (Op.EQUALS, Op.CONTAINS, Op.STARTSWITH, Op.ENDSWITH):
+            self._place_text(atom, test)
+        else:
+            self._check(_Check(atom, test, None, strict=False), ())
+
+    def _place_text(self, atom: int, test: Test) -> None:
+        text = folded(test.operand, False)
+        if test.cased:
+            check = _Check(atom, test, folded(test.operand, True), strict=True)
+            self._check(check, (text,) if text else ())
+        elif test.op is Op.EQUALS:
+            self._equals.setdefault(text, []).append(atom)
+        elif not text:
+            self._any_value.append(atom)
+        else:
+            found = self._literal(text)
+            where = {Op.CONTAINS: found.anywhere, Op.STARTSWITH: found.start}.get(test.op, found.end)
+            where.append(atom)
+
+    def _check(self, check: _Check, needed: tuple[str, ...]) -> None:
+        """Try `check` where one of the literals occurs; without literals on every value."""
+        number = len(self._checks)
+        self._checks.append(check)
+        if not needed:
+            self._unfiltered.append(number)
+            return
+        for text in needed:
+            self._literal(text).checks.append(number)
+        if check.strict:
+            # in text beyond ASCII, folding may compose what the check sees apart: it is tried on all of it
+            self._strict.append(number)
+
+    def _literal(self, text: str) -> _Literal:
+        return self._by_literal.setdefault(text, _Literal([], [], [], []))
