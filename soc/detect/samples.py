@@ -1,0 +1,356 @@
+"""Samples of a rule: log lines that must and must not fire it, taken through collector, store and sweep.
+
+Beside `rules/onsite/x.yml` stands `rules/onsite/samples/x.yml`:
+
+    cases:
+      - name: a password guessed at night
+        expect: fires            # or silent, or near_miss: silent, though the rule does look at such events
+        collector: sshd
+        lines:                   # as the program writes them; or `file:`, a path from this folder
+          - 'Mar  2 02:14:05 web01 sshd[20177]: Accepted password for root from 203.0.113.55 port 51180 ssh2'
+        timezone: Asia/Ho_Chi_Minh             # of times without a zone; UTC by default
+        now: 2026-03-03T00:00:00Z              # when the lines were read: gives the year where there is none
+        unreadable: true                       # the collector cannot read these lines, and that is the point
+
+A case is true to life: the collector reads a file, the events go into an embedded store of its own, and the
+sweep raises what it raises. A case whose lines give no event, or cannot be read, has not shown anything and
+is wrong.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from soc import yamlio
+from soc.errors import ContentError, Place, Problem, Severity
+
+if TYPE_CHECKING:
+    from soc.collect.collector import Collectors
+    from soc.detect.rule import Rule
+    from soc.detect.sweep import Sweeper
+    from soc.event import Event
+    from soc.store.contract import Store
+
+FOLDER = "samples"
+"""Name of the folder beside a rule that holds its samples."""
+
+NOW = "2026-03-03T00:00:00Z"
+"""When the lines of a case were read, unless it says otherwise."""
+
+MIN_FIRES = 2
+MIN_SILENT = 3
+"""How many cases of a rule must fire, and how many must not (one of them a near miss)."""
+
+_TOP = {"cases"}
+_CASE = {"name", "expect", "collector", "lines", "file", "timezone", "now", "unreadable"}
+
+
+class Expect(StrEnum):
+    """What a case says of its rule."""
+
+    FIRES = "fires"
+    SILENT = "silent"
+    NEAR_MISS = "near_miss"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One example. Either `lines` or `file` is set; `place` is where the case stands."""
+
+    name: str
+    expect: Expect
+    collector: str
+    lines: tuple[str, ...]
+    file: Path | None
+    timezone: str
+    now: str
+    unreadable: bool
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The cases of one rule file, and what is wrong with their file."""
+
+    path: Path
+    cases: tuple[Case, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What became of a case: `hits` events on which the rule is true; `fault` says what is wrong, "" if nothing."""
+
+    rule: Rule
+    case: Case
+    events: int
+    hits: int
+    fault: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the case went as expected."""
+        return not self.fault
+
+
+def samples_path(rule_path: Path) -> Path:
+    """Where the samples of a rule file stand."""
+    return rule_path.parent / FOLDER / rule_path.name
+
+
+def load_samples(rule_path: Path) -> Samples:
+    """The samples of a rule file; no cases when there are none. What is wrong is in `.problems`."""
+    path = samples_path(rule_path)
+    if not path.is_file():
+        return Samples(path)
+    try:
+        document = yamlio.load(path)
+    except ContentError as error:
+        return Samples(path, (), tuple(error.problems))
+    reader = _Reader(document, path)
+    return Samples(path, tuple(reader.cases()), tuple(reader.problems))
+
+
+class _Reader:
+    """Reads a file of samples and collects every problem in it with its place."""
+
+    def __init__(self, document: yamlio.YamlDocument, path: Path) -> None:
+        self.document = document
+        self.path = path
+        self.problems: list[Problem] = []
+
+    def problem(self, message: str, *at: str | int) -> None:
+        self.problems.append(Problem("sample", message, self.document.place(*at)))
+
+    def cases(self) -> Iterator[Case]:
+        data = self.mapping(self.document.data, _TOP)
+        listed = data.get("cases")
+        if not isinstance(listed, list) or not listed:
+            self.problem("`cases` must be a list of cases", "cases")
+            return
+        names: set[str] = set()
+        for number, item in enumerate(listed):
+            before = len(self.problems)
+            case = self.case(self.mapping(item, _CASE, "cases", number), number)
+            if case.name in names:
+                self.problem(f"the name {case.name!r} stands twice; give each case its own", "cases", number, "name")
+            names.add(case.name)
+            if len(self.problems) == before:
+                yield case
+
+    def mapping(self, value: Any, known: set[str], *at: str | int) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            self.problem("a mapping is expected here", *at)
+            return {}
+        for key in value:
+            if key not in known:
+                self.problem(f"unknown key {key!r}; known here: {', '.join(sorted(known))}", *at, str(key))
+        return value
+
+    def text(self, data: Mapping[str, Any], key: str, at: tuple[str | int, ...], default: str | None = None) -> str:
+        value = data.get(key, default)
+        if isinstance(value, str) and value:
+            return value
+        self.problem(f"`{key}` must be text" if key in data else f"`{key}` is missing", *at, key)
+        return ""
+
+    def case(self, data: Mapping[str, Any], number: int) -> Case:
+        at = ("cases", number)
+        lines, file = self.input(data, at)
+        expect = self.text(data, "expect", at)
+        if expect and expect not in set(Expect):
+            self.problem(f"`expect` is one of {', '.join(Expect)}, not {expect!r}", *at, "expect")
+        unreadable = data.get("unreadable", False)
+        if not isinstance(unreadable, bool):
+            self.problem("`unreadable` is true or false", *at, "unreadable")
+        return Case(
+            name=self.text(data, "name", at),
+            expect=Expect(expect) if expect in set(Expect) else Expect.SILENT,
+            collector=self.text(data, "collector", at),
+            lines=lines,
+            file=file,
+            timezone=self.zone(data, at),
+            now=self.now(data, at),
+            unreadable=unreadable is True,
+            place=self.document.place(*at),
+        )
+
+    def input(self, data: Mapping[str, Any], at: tuple[str | int, ...]) -> tuple[tuple[str, ...], Path | None]:
+        if ("lines" in data) == ("file" in data):
+            self.problem("a case needs either `lines` or `file`", *at)
+            return (), None
+        if "file" in data:
+            file = self.path.parent / self.text(data, "file", at)
+            if not file.is_file():
+                self.problem(f"there is no file {file}", *at, "file")
+            return (), file
+        lines = data["lines"]
+        if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
+            self.problem("`lines` must be a list of texts, at least one", *at, "lines")
+            return (), None
+        return tuple(lines), None
+
+    def zone(self, data: Mapping[str, Any], at: tuple[str | int, ...]) -> str:
+        import zoneinfo
+
+        name = self.text(data, "timezone", at, "UTC")
+        try:
+            zoneinfo.ZoneInfo(name)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            self.problem(f"unknown time zone {name!r}; use a name such as Asia/Ho_Chi_Minh", *at, "timezone")
+        return name
+
+    def now(self, data: Mapping[str, Any], at: tuple[str | int, ...]) -> str:
+        text = self.text(data, "now", at, NOW)
+        try:
+            aware = datetime.fromisoformat(text).tzinfo is not None
+        except ValueError:
+            aware = False
+        if not aware:
+            self.problem("`now` must be a time with a zone, such as 2026-03-03T00:00:00Z", *at, "now")
+        return text
+
+
+def enough(rule_path: Path, samples: Samples) -> list[Problem]:
+    """What a rule's samples lack: none at all, too few that fire or stay silent, no near miss."""
+    if not samples.path.is_file():
+        hint = f"write {samples.path}; soc rule new shows one"
+        return [Problem("no_samples", "the rule has no samples", Place(str(rule_path)), Severity.WARNING, hint)]
+    if samples.problems:
+        return []
+    fires = sum(case.expect is Expect.FIRES for case in samples.cases)
+    near = sum(case.expect is Expect.NEAR_MISS for case in samples.cases)
+    lacks = []
+    if fires < MIN_FIRES:
+        lacks.append(f"{MIN_FIRES} cases that fire (there {'is' if fires == 1 else 'are'} {fires})")
+    if len(samples.cases) - fires < MIN_SILENT:
+        lacks.append(f"{MIN_SILENT} that do not (there are {len(samples.cases) - fires})")
+    if not near:
+        lacks.append("a near miss")
+    place = Place(str(samples.path))
+    return [Problem("few_samples", f"a rule needs {text}", place, Severity.WARNING) for text in lacks]
+
+
+@dataclass
+class Bench:
+    """A place to try rules: an embedded store in a folder of its own, thrown away afterwards.
+
+    Use it as a context manager. Each rule keeps a position of its own in the store, so that a case's events
+    are swept alone.
+    """
+
+    collectors: Collectors
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _sweepers: dict[str, Sweeper] = field(default_factory=dict)
+    _count: int = 0
+
+    def __enter__(self) -> Self:
+        from soc.config import StoreSettings
+        from soc.store import open_store
+
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="soc-samples-")))
+        self._store: Store = self._stack.enter_context(open_store(StoreSettings(str(self._folder / "store"))))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, rule: Rule, case: Case) -> CaseResult:
+        """Take one case through collector, store and sweep. Never raises for what the case holds."""
+        if unusable := rule.undecidable or rule.blind:
+            return CaseResult(rule, case, 0, 0, unusable)
+        if rule.correlation is not None:
+            return CaseResult(rule, case, 0, 0, "correlations cannot be tested yet")
+        if case.collector not in self.collectors:
+            return CaseResult(rule, case, 0, 0, f"there is no collector {case.collector!r}")
+        try:
+            events = list(self._events(case))
+        except ContentError as error:
+            return CaseResult(rule, case, 0, 0, str(error))
+        return self._swept(rule, case, events)
+
+    def _swept(self, rule: Rule, case: Case, events: list[Event]) -> CaseResult:
+        sweeper = self._sweeper(rule)
+        refused = self._append(rule, case, events)
+        hits, undecided = sweeper.run().by_rule.get(rule.id, (0, 0))
+        fault = _wrong_input(case, events) or refused or _wrong_verdict(rule, case, events, hits, undecided)
+        return CaseResult(rule, case, len(events), hits, fault)
+
+    def _sweeper(self, rule: Rule) -> Sweeper:
+        if rule.id not in self._sweepers:
+            from soc.detect.sweep import Sweeper
+
+            sweeper = self._sweepers[rule.id] = Sweeper(self._store, [rule], name=f"samples-{rule.id}")
+            sweeper.run()  # the first sweep begins at the end of what is there
+        return self._sweepers[rule.id]
+
+    def _events(self, case: Case) -> Iterator[Event]:
+        from soc.collect.collector import Context
+        from soc.collect.parsing import Run
+
+        path = case.file
+        if path is None:
+            path = self._folder / "sample"
+            path.write_text("\n".join(case.lines) + "\n", encoding="utf-8")
+        context = Context(timezone=case.timezone, now=datetime.fromisoformat(case.now))
+        return Run(self.collectors[case.collector], context).events(str(path))
+
+    def _append(self, rule: Rule, case: Case, events: Sequence[Event]) -> str:
+        """Store the events; what the store said of those it did not take."""
+        from soc.event import event_id
+        from soc.store.contract import Fate, Incoming
+
+        self._count += 1
+        source = f"{rule.id}/{case.name}"
+        origin = {"soc.source": source, "soc.path": case.place.path, "soc.generation": str(self._count)}
+        incoming = [
+            Incoming(
+                event_id(source, str(self._count), at),
+                {**event, **origin, "soc.offset": at, "event.ingested": event["@timestamp"]},
+            )
+            for at, event in enumerate(events)
+        ]
+        reasons = [o.reason or o.fate for o in self._store.append(incoming) if o.fate is not Fate.STORED]
+        return f"the store did not take an event: {reasons[0]}" if reasons else ""
+
+
+def _wrong_input(case: Case, events: Sequence[Event]) -> str:
+    """What keeps the lines of a case from showing anything; "" when nothing does."""
+    if not events:
+        return f"the collector {case.collector} made no event of it"
+    failed = [event for event in events if event.get("event.kind") == "pipeline_error"]
+    if failed and not case.unreadable:
+        return f"the collector {case.collector} could not read a line: {failed[0].get('error.message', '')}"
+    if case.unreadable and not failed:
+        return f"the collector {case.collector} could read it all, though the case says `unreadable`"
+    return ""
+
+
+def _wrong_verdict(rule: Rule, case: Case, events: Sequence[Event], hits: int, undecided: int) -> str:
+    """How the sweep differs from what the case expects; "" when it does not."""
+    from soc.detect.predicate import matches
+
+    if undecided:
+        return f"undecided on {undecided} of {len(events)} events: a regular expression ran out of time"
+    if case.expect is Expect.FIRES:
+        return "" if hits else "it should fire and did not"
+    if hits:
+        return f"it should stay silent and fired on {hits} of {len(events)} events"
+    if case.expect is Expect.NEAR_MISS and not any(matches(rule.source, event) for event in events):
+        return f"no near miss: none of its events belongs to the log source of the rule ({rule.logsource})"
+    return ""
+
+
+def run_samples(rules: Sequence[Rule], collectors: Collectors) -> Iterator[CaseResult]:
+    """Every case of every rule, in order. A rule file with several rules shares its samples among them."""
+    with Bench(collectors) as bench:
+        for rule in rules:
+            for case in load_samples(Path(rule.path)).cases:
+                yield bench.run(rule, case)
