@@ -122,12 +122,16 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One thing that `init` creates, or that is already as it should be: kind, name, content, state."""
+    """One thing that `init` creates, or that is already as it should be: kind, name, content, state.
+
+    `note` says why it was not created although it was not there.
+    """
 
     kind: str
     name: str
     content: Mapping[str, Any]
     exists: bool
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

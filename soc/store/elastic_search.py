@@ -1,0 +1,132 @@
+"""Reading events by time and id: a point in time, read page by page in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from soc.detect.predicate import Predicate
+from soc.errors import SocError
+from soc.store.contract import StoredEvent
+from soc.store.elastic_connection import Connection, RefusedError
+from soc.store.elastic_documents import refresh, search_hits
+from soc.store.elastic_events import stored
+from soc.store.elastic_query import MATCH_ALL, Query, between, narrowing
+from soc.store.elastic_schema import Names
+
+FIRST_PAGE = 200
+"""Events in the first page: a person who looks for a few should not wait for many."""
+
+PAGE = 2_000
+KEEP_ALIVE = "5m"
+"""How long a point in time waits for the next page."""
+
+IDS = 1_000
+
+
+class Search:
+    """Searches over the events of one space."""
+
+    def __init__(self, connection: Connection, names: Names) -> None:
+        self._connection = connection
+        self._names = names
+
+    def candidates(
+        self,
+        where: Predicate,
+        since: datetime | None,
+        until: datetime | None,
+        *,
+        newest_first: bool,
+        first_page: int | None,
+    ) -> Iterator[StoredEvent]:
+        """At least the events that satisfy `where` within the times, by time, then id.
+
+        The field `@timestamp` keeps milliseconds; events of one millisecond are put in order here.
+        """
+        refresh(self._connection, self._names.events)
+        times = between(since, until)
+        narrowed = narrowing(where)
+        try:
+            hits = self._hits([*times, narrowed] if narrowed else times, newest_first, first_page)
+            first = next(hits, None)
+        except RefusedError as error:
+            # a query that this cluster does not take (too many clauses, expensive queries switched off)
+            if narrowed is None or error.status != 400:
+                raise
+            hits = self._hits(times, newest_first, first_page)
+            first = next(hits, None)
+        if first is None:
+            return
+        same, at = [stored(first)], first["sort"][0]
+        for hit in hits:
+            if hit["sort"][0] != at:
+                yield from _in_order(same, newest_first)
+                same, at = [], hit["sort"][0]
+            same.append(stored(hit))
+        yield from _in_order(same, newest_first)
+
+    def _hits(
+        self, filters: Sequence[Query], newest_first: bool, first_page: int | None
+    ) -> Iterator[dict[str, Any]]:
+        pit = self._open()
+        if pit is None:
+            return
+        body: dict[str, Any] = {
+            "size": min(PAGE, max(first_page or FIRST_PAGE, 1)),
+            "query": {"bool": {"filter": list(filters)}} if filters else MATCH_ALL,
+            "sort": [{"@timestamp": "desc" if newest_first else "asc"}, {"_shard_doc": "asc"}],
+            "track_total_hits": False,
+        }
+        try:
+            while True:
+                body["pit"] = {"id": pit, "keep_alive": KEEP_ALIVE}
+                answer = self._connection.call("POST", "/_search", body=body)
+                if answer["timed_out"] or answer["_shards"]["failed"]:
+                    raise SocError(
+                        f"{self._connection.name}: a part of the events cannot be read now",
+                        hint="soc store status",
+                    )
+                hits = answer["hits"]["hits"]
+                pit = answer.get("pit_id", pit)
+                yield from hits
+                if len(hits) < body["size"]:
+                    return
+                body["search_after"] = hits[-1]["sort"]
+                body["size"] = PAGE
+        finally:
+            self._close(pit)
+
+    def _open(self) -> str | None:
+        """A point in time over all event indices; None when there are none."""
+        params = {"keep_alive": KEEP_ALIVE, "ignore_unavailable": "true"}
+        try:
+            answer = self._connection.call("POST", f"/{self._names.events}/_pit", params=params)
+        except RefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+        return str(answer["id"])
+
+    def _close(self, pit: str | None) -> None:
+        try:
+            self._connection.call("DELETE", "/_pit", body={"id": pit})
+        except SocError:
+            return  # it ends by itself after its time
+
+    def by_id(self, ids: Sequence[str]) -> list[StoredEvent]:
+        """The events with these ids that are there, in the order of `ids`."""
+        refresh(self._connection, self._names.events)
+        wanted = list(dict.fromkeys(ids))
+        found: dict[str, StoredEvent] = {}
+        for i in range(0, len(wanted), IDS):
+            part = wanted[i : i + IDS]
+            body = {"size": IDS, "query": {"ids": {"values": part}}, "track_total_hits": False}
+            for hit in search_hits(self._connection, self._names.events, body):
+                found.setdefault(hit["_id"], stored(hit))
+        return [found[id_] for id_ in ids if id_ in found]
+
+
+def _in_order(same: list[StoredEvent], newest_first: bool) -> list[StoredEvent]:
+    return sorted(same, key=lambda e: (e.event["@timestamp"], e.id), reverse=newest_first)
