@@ -24,7 +24,8 @@ class Source:
     """One configured input: a collector and the files it reads.
 
     `name` is part of the identity of its events; `timezone` is the zone of times without one.
-    `retention` is the retention class of its events.
+    `retention` is the retention class of its events. `shift`, in seconds, is added to the times of a
+    recorded log after parsing (for demonstrations and drills); the original line keeps its own.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Source:
     retention: str = "standard"
     encoding: str = "utf-8"
     host: str = ""
+    shift: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def find(explicit: Path | None = None, environ: Mapping[str, str] = os.environ) 
 
 _TOP = {"store", "content", "register", "sources", "timezone", "state", "retention"}
 _STORE = {"target", "user", "password_file", "api_key_file", "ca", "space"}
-_SOURCE = {"name", "collector", "paths", "path", "timezone", "retention", "encoding", "host"}
+_SOURCE = {"name", "collector", "paths", "path", "timezone", "retention", "encoding", "host", "shift"}
 _CONTENT = {"collectors", "rules", "playbooks"}
 
 
@@ -152,6 +154,15 @@ class _Reader:
             self.problem("text is expected here", *at)
             return default
         return str(value)
+
+    def whole(self, value: Any, default: int, *at: str | int) -> int:
+        """A whole number."""
+        if value is None:
+            return default
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.problem("a whole number is expected here", *at)
+            return default
+        return value
 
     def texts(self, value: Any, *at: str | int) -> tuple[str, ...]:
         if value is None:
@@ -213,6 +224,7 @@ def _sources(reader: _Reader, data: Any, zone: str) -> tuple[Source, ...]:
                 retention=reader.text(entry.get("retention"), "standard", *at, "retention"),
                 encoding=reader.text(entry.get("encoding"), "utf-8", *at, "encoding"),
                 host=reader.text(entry.get("host"), "", *at, "host"),
+                shift=reader.whole(entry.get("shift"), 0, *at, "shift"),
             )
         )
     return tuple(out)
