@@ -225,7 +225,7 @@ class Connection:
         raise AssertionError("the last attempt returns or raises")
 
     def attempts(self) -> Iterator[Any]:
-        """Attempts with growing pauses; each is a context that swallows `TransientError` while patience lasts."""
+        """Attempts with growing pauses: contexts that swallow `TransientError` while patience lasts."""
         import stamina
 
         patience = self.patience if self._reached else min(self.patience, FIRST_PATIENCE)

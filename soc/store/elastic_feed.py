@@ -258,7 +258,7 @@ def _start(known: list[Any] | None, shard: Shard) -> tuple[int, str]:
     if seq_no > shard.checkpoint:
         return (
             -1,
-            f"{shard.index} shard {shard.number} is below the position (rolled back); read again from its start",
+            f"{shard.index} shard {shard.number} is below the position; read again from its start",
         )
     return seq_no, ""
 

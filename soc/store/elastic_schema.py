@@ -162,7 +162,7 @@ _DEEP = re.compile(
 
 @cache
 def event_fields() -> dict[str, str]:
-    """The mapped fields of an event: name to ECS type, or `lowered` (a keyword with the sub-field `lower`)."""
+    """The mapped fields of an event: name to ECS type, or `lowered` (keyword with sub-field `lower`)."""
     out = {name: kind for name, kind in ecs.fields().items() if kind in _TYPED and not _DEEP.search(name)}
     # a field that ECS knows by another type keeps it: the type of a field has one source
     out |= {name: "keyword" for name in _PLAIN.split() if ecs.type_of(name) in {"keyword", "text"}}
