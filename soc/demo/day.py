@@ -108,5 +108,5 @@ assets:
   - {host: web01.bo.example, addresses: [10.20.1.10], system: portal, criticality: high}
   - {host: mail01.bo.example, addresses: [10.20.1.20], system: mail, criticality: high}
   - {host: srv-ad01.bo.example, addresses: [10.20.2.5], system: directory, criticality: critical}
-  - {host: desks, addresses: [10.20.30.0/24, 10.20.31.0/24, 10.20.32.0/24], system: workplaces, criticality: low}
+  - {host: desks, addresses: [10.20.30.0/24, 10.20.31.0/24, 10.20.32.0/24], system: workplaces}
 """
