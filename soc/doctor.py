@@ -208,24 +208,40 @@ def check_disk(config: Config) -> Iterator[Check]:
 
 def check_content(config: Config) -> Iterator[Check]:
     """Collectors, rules and playbooks: how many can be used, and what is broken."""
-    from soc.collect.collector import collectors_for
-    from soc.detect.ruleset import ruleset_for
-    from soc.playbook.library import playbooks_for
-
-    for name, load in (("collectors", collectors_for), ("rules", ruleset_for), ("playbooks", playbooks_for)):
-        noun = name.removesuffix("s")
+    for noun, load in (("collector", _collectors), ("rule", _rules), ("playbook", _playbooks)):
         try:
-            loaded = load(config)
+            number, problems = load(config)
         except SocError as error:
-            yield Check(name, State.FAILED, str(error), f"soc {noun} lint")
+            yield Check(f"{noun}s", State.FAILED, str(error), f"soc {noun} lint")
             continue
-        errors = [p for p in loaded.problems if p.severity is Severity.ERROR]
-        found = _count(len(loaded), noun)
+        errors = [p for p in problems if p.severity is Severity.ERROR]
+        found = _count(number, noun)
         if errors:
             found += f", {_count(len(errors), 'problem')}; first: {errors[0]}"
-            yield Check(name, State.FAILED, found, f"soc {noun} lint")
+            yield Check(f"{noun}s", State.FAILED, found, f"soc {noun} lint")
         else:
-            yield Check(name, State.OK, found)
+            yield Check(f"{noun}s", State.OK, found)
+
+
+def _collectors(config: Config) -> tuple[int, list[Problem]]:
+    from soc.collect.collector import collectors_for
+
+    loaded = collectors_for(config)
+    return len(loaded), list(loaded.problems)
+
+
+def _rules(config: Config) -> tuple[int, list[Problem]]:
+    from soc.detect.ruleset import ruleset_for
+
+    loaded = ruleset_for(config)
+    return len(loaded.rules), loaded.problems
+
+
+def _playbooks(config: Config) -> tuple[int, list[Problem]]:
+    from soc.playbook.library import playbooks_for
+
+    loaded = playbooks_for(config)
+    return len(loaded), [problem for entry in loaded.values() for problem in entry.problems]
 
 
 def check_sources(config: Config) -> Iterator[Check]:
