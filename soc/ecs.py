@@ -58,7 +58,7 @@ def fields() -> dict[str, str]:
     return out
 
 
-_OPEN = ("labels.", "winlog.", "soc.extra.")
+_OPEN = ("labels.", "winlog.", "powershell.", "sysmon.", "soc.extra.")
 _OBJECTS = ("object", "flattened")
 
 
@@ -70,7 +70,7 @@ def type_of(name: str) -> str:
 def is_known(name: str) -> bool:
     """Whether ECS, Winlogbeat (`winlog.*`) or this project defines the field.
 
-    Below an ECS object (`dns.answers`) any name is allowed, and below `labels`, `winlog` and
+    Below an ECS object (`dns.answers`) any name is allowed, and below `labels`, `winlog`, `powershell`, `sysmon` and
     `soc.extra`, where a source's own fields go.
     """
     known = fields()

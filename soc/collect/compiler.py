@@ -19,7 +19,7 @@ from soc.collect.formats import registry
 from soc.collect.spec import Case, Expression, Mapped, Part, Spec, StreamSpec, Test, When
 from soc.collect.times import TimeReader
 from soc.errors import Place, Problem
-from soc.event import Event
+from soc.event import Event, normalise
 from soc.yamlio import YamlDocument
 
 RELATED: Mapping[str, tuple[str, ...]] = {
@@ -100,14 +100,18 @@ def _flat_list(name: str, value: list[Any]) -> Event:
 
 def keep(event: Event, target: str, value: Any) -> None:
     """Keep a source's own fields below `target`, as text (numbers and booleans as a log would write them)."""
-    if not isinstance(value, dict):
+    if type(value) is not dict:
         return
-    from soc.event import flatten
-
-    for name, leaf in flatten(value).items():
-        if leaf is None or leaf == "" or leaf == []:
-            continue
-        put(event, f"{target}.{name}", leaf if isinstance(leaf, (str, list)) else _as_text(leaf))
+    for name, leaf in value.items():
+        if leaf.__class__ is str:
+            if leaf:
+                event[f"{target}.{name}"] = leaf if leaf.isascii() else normalise(leaf)
+        elif type(leaf) is dict:
+            keep(event, f"{target}.{name}", leaf)
+        elif type(leaf) is list:
+            put(event, f"{target}.{name}", leaf)
+        elif leaf is not None:
+            event[f"{target}.{name}"] = _as_text(leaf)
 
 
 def _as_text(value: Any) -> str:

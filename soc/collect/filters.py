@@ -266,6 +266,86 @@ def cve(value: Any) -> Any:
     return list(dict.fromkeys(found)) or None
 
 
+_HASHES = re.compile(r"(?i)\b(MD5|SHA1|SHA256|IMPHASH)=([0-9a-f]{32,64})\b")
+
+
+def _hash(value: Any, name: str) -> Any:
+    for kind, digits in _HASHES.findall(_text(value) or ""):
+        if kind.upper() == name and digits.strip("0"):
+            return digits.lower()
+    return None
+
+
+def md5(value: Any) -> Any:
+    """The MD5 in Sysmon's `MD5=…,SHA256=…`."""
+    return _hash(value, "MD5")
+
+
+def sha1(value: Any) -> Any:
+    """The SHA-1 in Sysmon's `MD5=…,SHA1=…`."""
+    return _hash(value, "SHA1")
+
+
+def sha256(value: Any) -> Any:
+    """The SHA-256 in Sysmon's `MD5=…,SHA256=…`."""
+    return _hash(value, "SHA256")
+
+
+def imphash(value: Any) -> Any:
+    """The import hash in Sysmon's `MD5=…,IMPHASH=…`."""
+    return _hash(value, "IMPHASH")
+
+
+def hex_or_number(value: Any) -> Any:
+    """A process id of the Security log: `0x1a4` or `420`."""
+    name = _text(value) or ""
+    try:
+        return int(name, 16 if name[:2].lower() == "0x" else 10)
+    except ValueError:
+        return None
+
+
+LOGON_TYPES: Mapping[str, str] = {
+    "2": "Interactive", "3": "Network", "4": "Batch", "5": "Service", "7": "Unlock", "8": "NetworkCleartext",
+    "9": "NewCredentials", "10": "RemoteInteractive", "11": "CachedInteractive",
+}  # fmt: skip
+"""Logon types of Windows and the names Winlogbeat writes for them."""
+
+
+def logon_type(value: Any) -> Any:
+    """The name of a Windows logon type."""
+    name = _text(value)
+    return None if name is None else LOGON_TYPES.get(name, name)
+
+
+_HIVES: Mapping[str, str] = {
+    "HKEY_LOCAL_MACHINE": "HKLM", "HKEY_USERS": "HKU", "HKEY_CURRENT_USER": "HKCU", "HKEY_CLASSES_ROOT": "HKCR",
+    "HKLM": "HKLM", "HKU": "HKU", "HKCU": "HKCU", "HKCR": "HKCR",
+}  # fmt: skip
+
+
+def registry_hive(value: Any) -> Any:
+    """The hive of a registry path, abbreviated: `HKLM`."""
+    return _HIVES.get((_text(value) or "").partition("\\")[0].upper())
+
+
+def registry_key(value: Any) -> Any:
+    """The key of a registry path: what stands behind the hive."""
+    return (_text(value) or "").partition("\\")[2] or None
+
+
+def addresses(value: Any) -> Any:
+    """The IP addresses in a list such as Sysmon's `type: 5 a.example.org;::ffff:192.0.2.1;`."""
+    found = [part for part in re.split(r"[;,\s]+", _text(value) or "") if part and is_address(part)]
+    return found or None
+
+
+def defender_path(value: Any) -> Any:
+    """The file of Defender's `file:_C:\\a.exe;process:_…`."""
+    name = (_text(value) or "").split(";")[0]
+    return name.partition(":_")[2] or name or None
+
+
 FILTERS: Mapping[str, Filter] = {
     "lower": lower,
     "upper": upper,
@@ -299,5 +379,15 @@ FILTERS: Mapping[str, Filter] = {
     "severity": severity,
     "angle": ranges,
     "cve": cve,
+    "md5": md5,
+    "sha1": sha1,
+    "sha256": sha256,
+    "imphash": imphash,
+    "hex_or_number": hex_or_number,
+    "logon_type": logon_type,
+    "registry_hive": registry_hive,
+    "registry_key": registry_key,
+    "addresses": addresses,
+    "defender_path": defender_path,
 }
 """Filter names of collector files."""

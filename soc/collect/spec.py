@@ -22,10 +22,10 @@ Step = str | int
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*\Z")
 _STREAM = re.compile(r"[a-z][a-z0-9_]*\Z")
-_EXPRESSION = re.compile(r"\s*([^|\s][^|]*?)\s*((?:\|\s*[a-z_]+\s*)*)\Z")
+_EXPRESSION = re.compile(r"\s*([^|\s][^|]*?)\s*((?:\|\s*[a-z_0-9]+\s*)*)\Z")
 
 _TOP = {
-    "name", "title", "description", "layer", "references", "recognise", "format", "options", "fallback",
+    "extends", "name", "title", "description", "layer", "references", "recognise", "format", "options", "fallback",
     "absent", "time", "fields", "set", "cases", "keep", "streams", "logsources", "samples",
 }  # fmt: skip
 _STREAM_KEYS = {"name", "when", "pattern", "patterns", "in", "parse", "time", "fields", "set", "cases", "keep", "messages"}
@@ -145,6 +145,10 @@ class Spec:
     samples: tuple[Sample, ...]
 
 
+_OWN = {"name", "title", "description", "recognise", "samples", "extends", "references"}
+"""Keys that a collector does not take over from the one that it extends."""
+
+
 class SpecReader:
     """Reads one document; `problems` has everything that is wrong with it."""
 
@@ -198,9 +202,24 @@ class SpecReader:
 
     # -- the whole
 
+    def extended(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The mapping with what it does not say itself taken from the collector that it `extends`, beside it."""
+        base = self.text(data.get("extends"), "extends")
+        if not base:
+            return data
+        path = Path(self.document.path).parent / f"{base}.yml"
+        if not _NAME.match(base) or not path.is_file():
+            self.problem("extends", f"there is no {base}.yml beside this file", "extends")
+            return data
+        other = yamlio.load(path).data
+        if not isinstance(other, dict) or "extends" in other:
+            self.problem("extends", f"{base}.yml is no collector, or itself extends another", "extends")
+            return data
+        return {**{k: v for k, v in other.items() if k not in _OWN}, **data}
+
     def read(self) -> Spec | None:
         """The collector, or None when there is too little to go on."""
-        data = self.mapping(self.document.data, _TOP)
+        data = self.extended(self.mapping(self.document.data, _TOP))
         if not data:
             if not self.problems:
                 self.problem("empty", "the file is empty; soc collector new NAME writes one to start from")

@@ -64,6 +64,12 @@ def _offset(text: str | None) -> timezone | None:
     return timezone(delta if sign == "+" else -delta)
 
 
+def _tail(text: str) -> str:
+    """The zone at the end of a time, as `_ISO` reads it; "" for none."""
+    found = _ISO.match(text.strip())
+    return (found.group(8) or "") if found else ""
+
+
 def render(moment: datetime, fraction: str = "") -> str:
     """An aware moment with the digits of its fraction, as event text."""
     text = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
@@ -143,6 +149,12 @@ class TimeReader:
         if out and key and second_ is not None and second_ < "60":
             self._remember(key, out)
         return out
+
+    def utc(self, text: Any) -> str | None:
+        """As `iso`, but a time without a zone is UTC whatever the source's zone is."""
+        if type(text) is not str:
+            return None
+        return self.iso(text if _offset(_tail(text)) else f"{text.strip()}Z")
 
     def rfc3164(self, text: str) -> str | None:
         """`Oct 14 09:55:53` (RFC 3164), also with a year before or after, a fraction or a zone."""
@@ -264,6 +276,7 @@ class TimeReader:
 FORMATS = {
     "clf": "clf",
     "iso": "iso",
+    "utc": "utc",
     "rfc3164": "rfc3164",
     "ctime": "ctime",
     "slash": "slash",
