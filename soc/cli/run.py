@@ -1,0 +1,290 @@
+"""`soc run`: see playbook runs, answer them, take them up again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soc.cli.app import noun
+from soc.cli.output import Column
+from soc.cli.session import Session, session
+from soc.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from soc.playbook.answers import Turn
+    from soc.playbook.engine import Engine
+    from soc.playbook.model import Playbook
+    from soc.playbook.state import Run
+
+app = noun("Playbook runs: see, resume, answer")
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or the beginning of one")]
+Answers = Annotated[
+    Path | None, typer.Option("--answers", metavar="FILE", help="YAML file of answers: step to value")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing")]
+Yes = Annotated[bool, typer.Option("--yes", help="Agree to commands that cannot be undone")]
+
+
+@app.command("list")
+def list_(
+    status: Annotated[
+        str, typer.Option("--status", metavar="STATUS", help="running, waiting, ended, or all")
+    ] = "all",
+    alert: Annotated[str, typer.Option("--alert", metavar="ID", help="Runs on one alert")] = "",
+    playbook: Annotated[str, typer.Option("--playbook", metavar="NAME", help="Runs of one playbook")] = "",
+) -> None:
+    """List playbook runs, the newest first.
+
+    Examples:
+
+      soc run list --status waiting
+
+      soc run list --alert A-7F3K --output json
+    """
+    from soc.playbook import present
+
+    s = session()
+    rows = present.listed(s.store(create=False), status=status, alert=alert, playbook=playbook)
+    columns = [
+        Column("id", style="bold"),
+        Column("status"),
+        Column("playbook"),
+        Column("subject"),
+        Column("step"),
+        Column("outcome"),
+        Column("who", "TURN OF"),
+        Column("started_by", "STARTED BY"),
+        Column("started_at", "STARTED"),
+    ]
+    s.out.rows(rows, columns, empty="no runs; soc playbook run starts one")
+
+
+@app.command("show")
+def show(run: RunId) -> int:
+    """Show where a run stands: its path so far, whose turn it is, and the exact next command.
+
+    Exits 8 while it waits for a person, 0 when it has ended.
+
+    Examples:
+
+      soc run show R-7F3K
+
+      soc run show R-7F3K --output json
+    """
+    from soc.playbook import journal
+    from soc.playbook.runs import playbook_of
+
+    s = session()
+    found = journal.get(s.store(create=False), run)
+    return show_run(s, playbook_of(found), found, whole=True)
+
+
+@app.command("log")
+def log(run: RunId) -> None:
+    """Show the journal of a run: every step, command, result and answer, with time and person.
+
+    Examples:
+
+      soc run log R-7F3K
+
+      soc run log R-7F3K --output jsonl
+    """
+    from soc.playbook import journal, present
+
+    s = session()
+    found = journal.get(s.store(create=False), run)
+    columns = [
+        Column("n", right=True),
+        Column("at", "TIME"),
+        Column("by"),
+        Column("step"),
+        Column("event"),
+        Column("text", wide=True),
+    ]
+    s.out.rows(present.journal_rows(found, local_times=s.out.is_table), columns)
+
+
+@app.command("resume")
+def resume(run: RunId, answers: Answers = None, yes: Yes = False, dry_run: DryRun = False) -> int:
+    """Go on with a run from where it stands.
+
+    A command whose outcome nobody wrote down (the machine stopped in the middle) is never run again
+    silently: the run asks what became of it. Exits 8 while the run waits for a person.
+
+    Examples:
+
+      soc run resume R-7F3K
+
+      soc run resume R-7F3K --answers answers.yml --yes
+    """
+    from soc.playbook import journal
+    from soc.playbook.runs import playbook_of
+
+    s = session()
+    found = journal.get(s.store(create=False), run)
+    playbook = playbook_of(found)
+    engine = make_engine(s, playbook, answers, yes=yes)
+    if dry_run:
+        return show_preview(s, playbook, found, engine.answers)
+    return carry(s, engine, found)
+
+
+@app.command("answer")
+def answer(
+    run: RunId,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step that waits")],
+    value: Annotated[list[str], typer.Argument(metavar="VALUE…", help="The answer, or name=value for each")],
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for the journal")] = "",
+    on_behalf_of: Annotated[
+        str, typer.Option("--on-behalf-of", metavar="NAME", help="Who said so, such as on the phone")
+    ] = "",
+    answers: Answers = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Answer the step that a run waits at, then go on.
+
+    The words to choose from are those that `soc run show` prints. If a colleague answered first, nothing
+    is changed, their answer is shown, and the exit code is 3.
+
+    Examples:
+
+      soc run answer R-7F3K judge unknown --note "not in the register"
+
+      soc run answer R-7F3K tell done
+
+      soc run answer R-7F3K interview mailbox=huong.tran clicked=yes
+    """
+    from soc.playbook import journal
+    from soc.playbook.answers import from_words
+    from soc.playbook.runs import playbook_of
+
+    s = session()
+    found = journal.get(s.store(create=False), run)
+    playbook = playbook_of(found)
+    engine = make_engine(s, playbook, answers, yes=yes)
+    given = from_words(playbook.steps.get(step), value)
+    if dry_run:
+        after = engine.preview_answer(found, step, given)
+        return show_preview(s, playbook, after, engine.answers)
+    found = engine.answer(found, step, given, note=note, on_behalf_of=on_behalf_of)
+    return carry(s, engine, found)
+
+
+# shared with `soc playbook run`
+
+
+def make_engine(s: Session, playbook: Playbook, answers: Path | None, *, yes: bool) -> Engine:
+    """The engine that carries runs in this session's store and tells of each step as it is done."""
+    from soc.playbook import present
+    from soc.playbook.answers import load_answers
+    from soc.playbook.engine import Engine
+    from soc.playbook.journal import StoreJournal
+    from soc.playbook.world import RealWorld
+
+    prepared = load_answers(answers, playbook) if answers else {}
+    store = s.store(create=False)
+    return Engine(
+        playbook,
+        StoreJournal(store),
+        RealWorld(store, s.config),
+        prepared,
+        approve=yes,
+        watch=lambda run: s.say(present.progress(run)) if present.progress(run) else None,
+    )
+
+
+def carry(s: Session, engine: Engine, run: Run) -> int:
+    """Go on until the run ends or waits; on a terminal ask the person who sits there. The exit code."""
+    from soc.playbook.answers import turn_of
+
+    run = engine.advance(run)
+    while s.interactive and s.out.is_table:
+        turn = turn_of(engine.playbook, run)
+        given = _asked(turn) if turn else None
+        if given is None:
+            break
+        try:
+            run = engine.answer(run, run.step, given)
+        except UsageError as error:
+            s.say(f"{error.message}")
+            continue
+        run = engine.advance(run)
+    return show_run(s, engine.playbook, run)
+
+
+def _asked(turn: Turn) -> Any:
+    """The answer of the person at the terminal; None for none: the run then goes on waiting."""
+    from soc.cli.text import safe
+
+    write = sys.stderr.write
+    write(f"\n{safe(turn.title)} ({safe(turn.who)})\n{safe(turn.text).rstrip()}\n")
+    if turn.asks:
+        given = {}
+        for name, question in turn.asks.items():
+            given[name] = _line(f"{question or name} (empty: later)")
+            if not given[name]:
+                return None
+        return given
+    if turn.dangerous:
+        word = _line("Run it? [y/N]").lower()
+        return {"y": "yes", "yes": "yes", "n": "no", "no": "no"}.get(word)
+    return _line(f"{' / '.join(turn.choices)} (empty: later)") or None
+
+
+def _line(question: str) -> str:
+    from soc.cli.text import safe
+
+    sys.stderr.write(f"{safe(question)}: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def show_run(s: Session, playbook: Playbook, run: Run, *, whole: bool = False) -> int:
+    """Show a run and whose turn it is; 8 while a person has to do something, 0 when it has ended."""
+    from soc.playbook import present
+    from soc.playbook.state import Phase
+    from soc.playbook.world import RealWorld
+
+    busy = ""
+    if run.phase is Phase.ACTING:
+        busy = RealWorld(s.store(create=False), s.config).busy(run, playbook.steps[run.step])
+    described = present.described(playbook, run, busy=busy, options=_options(s))
+    if s.out.is_table and s.out.fields is None:
+        s.out.write(present.as_text(described, whole=whole))
+    else:
+        s.out.one(described)
+    return ExitCode.DONE if run.phase is Phase.ENDED or busy else ExitCode.WAITING
+
+
+def show_preview(s: Session, playbook: Playbook, run: Run, answers: Mapping[str, Any]) -> int:
+    """Show every step that may still come, with its values; nothing is changed."""
+    from dataclasses import asdict
+
+    from soc.playbook import preview
+
+    planned = preview.preview(playbook, run, answers)
+    columns = [
+        Column("step", style="bold"),
+        Column("type"),
+        Column("text", "COMMAND, QUERY OR QUESTION", wide=True),
+        Column("effect", wide=True),
+        Column("then", wide=True),
+    ]
+    s.out.rows([asdict(step) for step in planned], columns, empty="nothing is left to do")
+    s.say("dry run: nothing was done")
+    return ExitCode.DONE
+
+
+def _options(s: Session) -> str:
+    """The common options of this session, to be part of the next command."""
+    import shlex
+
+    given = (("--config", str(s.config_path or "")), ("--store", s.store_target), ("--space", s.space))
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value)
