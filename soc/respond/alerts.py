@@ -213,6 +213,22 @@ def get(store: Store, id_or_prefix: str) -> AlertView:
     return AlertView(found, store.read(TRIAGE, id_))
 
 
+def known(store: Store, texts: Iterable[str]) -> list[str]:
+    """The ids that `texts` name; those that name none, or several, are left out."""
+    out = []
+    for text in texts:
+        try:
+            out.append(resolve(store, text))
+        except UsageError:
+            continue
+    return out
+
+
+def versions_now(store: Store, texts: Iterable[str]) -> dict[str, int]:
+    """The versions that alerts have now, by id; what names none is left out."""
+    return {id_: get(store, id_).version for id_ in known(store, texts)}
+
+
 def events_of(store: Store, alert: AlertView) -> list[StoredEvent]:
     """The events that an alert carries: the first and the last of its hits, by time. There may be fewer than
     hits, see `count`."""
@@ -258,11 +274,12 @@ def wanted(
     """What a listing asks for, as one predicate.
 
     `query`: the query language over the names of `AlertView.row`. `status`: names separated by commas, `all`,
-    or "" for those that are not closed, unless the query asks for a status itself. `level`: names separated by commas. `owner`: a user, or `none`.
-    `rule`: an id, or part of the title. `since`: of the last hit. Raises `UsageError`.
+    or "" for those that are not closed, unless the query asks for a status itself. `level`: names separated
+    by commas. `owner`: a user, or `none`. `rule`: an id, or part of the title. `since`: of the last hit.
+    Raises `UsageError`.
     """
     parts: list[Predicate] = []
-    asked = EVERYTHING
+    asked: Predicate = EVERYTHING
     if query:
         from soc.query import parse
 

@@ -1,0 +1,359 @@
+"""`soc alert`: triage alerts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soc.cli.app import noun
+from soc.cli.completion import ids_of, words
+from soc.cli.output import Column
+from soc.cli.session import Session, session
+from soc.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soc.respond.alerts import AlertView, Change
+
+app = noun("Triage alerts")
+
+REASON_WORDS = ("true-positive", "false-positive", "benign", "duplicate", "exercise", "undetermined")
+
+Ids = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID…",
+        help="Ids or unique prefixes; - reads them from standard input",
+        autocompletion=ids_of("alert"),
+    ),
+]
+OneId = Annotated[
+    str, typer.Argument(metavar="ID", help="An id or a unique prefix", autocompletion=ids_of("alert"))
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would change, write nothing")]
+Expect = Annotated[
+    int | None,
+    typer.Option(
+        "--expect", metavar="VERSION", help="Only if the alert is still at this version (soc alert show)"
+    ),
+]
+Behalf = Annotated[
+    str,
+    typer.Option(
+        "--on-behalf-of", metavar="NAME", help="Who asked for it, such as on the phone; kept in the log"
+    ),
+]
+
+COLUMNS = [
+    Column("id", style="bold"),
+    Column("level"),
+    Column("status", styles={"acknowledged": "green", "closed": "dim"}),
+    Column("owner"),
+    Column("title", wide=True),
+    Column("entity", wide=True),
+    Column("count", "HITS", right=True),
+    Column("last", "LAST HIT"),
+]
+
+
+@app.command("list")
+def list_(
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[QUERY]", help="A query, as in soc search: level:high host.name:web01"),
+    ] = None,
+    status: Annotated[
+        str,
+        typer.Option(
+            "--status",
+            metavar="A,B",
+            help="open, acknowledged, closed, or all; without it, all that are not closed",
+            autocompletion=words("open", "acknowledged", "closed", "all"),
+        ),
+    ] = "",
+    level: Annotated[
+        str,
+        typer.Option(
+            "--level",
+            metavar="A,B",
+            help="critical, high, medium, low, informational",
+            autocompletion=words("critical", "high", "medium", "low", "informational"),
+        ),
+    ] = "",
+    owner: Annotated[str, typer.Option("--owner", metavar="USER", help="Whose; none: nobody's")] = "",
+    mine: Annotated[bool, typer.Option("--mine", help="My own")] = False,
+    rule: Annotated[
+        str, typer.Option("--rule", metavar="TEXT", help="Id of the rule, or part of its title")
+    ] = "",
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="With a hit since: 24h, 2026-03-02")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="At most so many; 0 for all", min=0)] = 0,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing, as alerts come and change")] = False,
+    interval: Annotated[
+        str, typer.Option("--interval", metavar="TIME", help="How often --watch looks")
+    ] = "2s",
+) -> None:
+    """List alerts, the most severe first, of equal severity the oldest first; closed ones are left out.
+
+    A query may name every field of an alert (--fields '' lists them) and of its entity. --watch redraws on
+    a terminal; elsewhere it writes each alert again when it changes. Ctrl-C ends it.
+
+    Examples:
+
+    soc alert list
+
+    soc alert list level:critical or soc.system_level:5
+
+    soc alert list --mine --watch
+
+    soc alert list --rule "Port scan" --fields id --output csv | soc alert close - --reason benign
+    """
+    from soc.respond import alerts
+    from soc.timing import parse_when
+
+    s = session()
+    store = s.store(create=False)
+    if mine and owner:
+        raise UsageError("--mine and --owner: one of them")
+    where = alerts.wanted(
+        " ".join(query or ()),
+        status=status,
+        level=level,
+        owner=store.whoami() if mine else owner,
+        rule=rule,
+        since=parse_when(since) if since else None,
+    )
+
+    def look() -> Sequence[AlertView]:
+        return alerts.list_alerts(store, where, limit=limit or None)
+
+    if watch:
+        from soc.cli.alert_watch import follow
+
+        follow(s, look, COLUMNS, interval)
+        return
+    found = look()
+    _remember(s, found)
+    _show_rows(s, found)
+
+
+@app.command("show")
+def show(alert: OneId) -> None:
+    """Show an alert: what, where, when and why, the events behind it, its history, and what to do next.
+
+    Examples:
+
+    soc alert show A-7F3K
+
+    soc alert show 7f3 --output json
+    """
+    from soc.respond import alerts
+
+    s = session()
+    store = s.store(create=False)
+    view = alerts.get(store, alert)
+    _show(s, view)
+
+
+@app.command("next")
+def next_() -> int:
+    """Show the most urgent alert that nobody works on.
+
+    Examples:
+
+    soc alert next
+    """
+    from soc.respond import alerts
+
+    s = session()
+    found = alerts.list_alerts(s.store(create=False), alerts.wanted(status="open", owner="none"), limit=1)
+    if not found:
+        s.say("no open alert without an owner")
+        return ExitCode.DONE
+    _show(s, found[0])
+    return ExitCode.DONE
+
+
+@app.command("ack")
+def ack(alert: Ids, expect: Expect = None, on_behalf_of: Behalf = "", dry_run: DryRun = False) -> int:
+    """Acknowledge alerts: say that you have seen them and work on them.
+
+    An alert that has no owner becomes yours.
+
+    Examples:
+
+    soc alert ack A-7F3K
+
+    soc alert list level:low --fields id --output csv | soc alert ack -
+    """
+    from soc.respond import alerts
+
+    s = session()
+    change = alerts.ack(s.store(create=False).whoami())
+    return _change(s, alert, change, expect=expect, on_behalf_of=on_behalf_of, dry_run=dry_run)
+
+
+@app.command("assign")
+def assign(
+    alert: Ids,
+    user: Annotated[str, typer.Argument(metavar="USER|me|none", help="Who is to work on it")],
+    expect: Expect = None,
+    on_behalf_of: Behalf = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Give alerts to somebody, take them yourself (me), or give them back (none).
+
+    Examples:
+
+    soc alert assign A-7F3K me
+
+    soc alert assign A-7F3K A-Q2M0 huong
+    """
+    from soc.respond import alerts
+
+    s = session()
+    change = alerts.assign(s.store(create=False).whoami() if user == "me" else user)
+    return _change(s, alert, change, expect=expect, on_behalf_of=on_behalf_of, dry_run=dry_run)
+
+
+@app.command("note")
+def note(
+    alert: Ids,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to write down")],
+    expect: Expect = None,
+    on_behalf_of: Behalf = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Write a note on alerts.
+
+    Examples:
+
+    soc alert note A-7F3K "Owner of web01 says: a restore test, until noon"
+    """
+    from soc.respond import alerts
+
+    change = alerts.note(text)
+    return _change(session(), alert, change, expect=expect, on_behalf_of=on_behalf_of, dry_run=dry_run)
+
+
+@app.command("close")
+def close(
+    alert: Ids,
+    reason: Annotated[
+        str,
+        typer.Option(
+            "--reason", metavar="WORD", help=", ".join(REASON_WORDS), autocompletion=words(*REASON_WORDS)
+        ),
+    ] = "",
+    text: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why; needed for false-positive")] = "",
+    expect: Expect = None,
+    on_behalf_of: Behalf = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Close alerts for a reason.
+
+    Further hits in its window are counted on a closed alert and shown there; the first hit after it opens a
+    new alert, which says how this one was closed.
+
+    Examples:
+
+    soc alert close A-7F3K --reason true-positive --note "Account locked, see R-0QW2"
+
+    soc alert close A-7F3K A-Q2M0 --reason false-positive --note "Backup job of db02"
+    """
+    from soc.cli.alert_prompts import closing
+    from soc.respond import alerts
+
+    s = session()
+    wanted = alerts.versions_now(s.store(create=False), alert) if s.interactive and "-" not in alert else {}
+    reason, text = closing(s, reason, text)
+    change = alerts.close(reason, text)
+    return _change(
+        s, alert, change, expect=expect, on_behalf_of=on_behalf_of, dry_run=dry_run, read_before=wanted
+    )
+
+
+@app.command("reopen")
+def reopen(
+    alert: Ids,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, in a sentence")],
+    expect: Expect = None,
+    on_behalf_of: Behalf = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Open closed alerts again.
+
+    Examples:
+
+    soc alert reopen A-7F3K --reason "The account was used again this morning"
+    """
+    from soc.respond import alerts
+
+    change = alerts.reopen(reason)
+    return _change(session(), alert, change, expect=expect, on_behalf_of=on_behalf_of, dry_run=dry_run)
+
+
+def _change(
+    s: Session,
+    given: Sequence[str],
+    change: Change,
+    *,
+    expect: int | None,
+    on_behalf_of: str,
+    dry_run: bool,
+    read_before: dict[str, int] | None = None,
+) -> int:
+    from soc.cli import seen
+    from soc.cli.alert_results import report
+    from soc.cli.idlist import expand
+    from soc.respond import alerts
+
+    store = s.store(create=False)
+    wanted = expand(given)
+    if expect is not None and len(wanted) != 1:
+        raise UsageError("--expect goes with one alert", hint="a version belongs to one alert")
+    known: dict[str, int] = {}
+    if expect is not None:
+        known = {alerts.resolve(store, wanted[0]): expect}
+    elif s.interactive and not change.commutes:
+        known = {**(read_before or {}), **seen.versions("alert", store.name, alerts.known(store, wanted))}
+    results = alerts.apply(store, wanted, change, expect=known, dry_run=dry_run, on_behalf_of=on_behalf_of)
+    if not dry_run:
+        _remember(s, [r.view for r in results if r.view])
+    return report(s, results, change, dry_run=dry_run)
+
+
+def _show(s: Session, view: AlertView) -> None:
+    from soc.respond import alerts
+
+    store = s.store(create=False)
+    _remember(s, [view])
+    events = alerts.events_of(store, view)
+    if s.out.is_table and s.fields is None:
+        from soc.cli.alert_page import page
+
+        s.out.markup(page(view, events, zone_note=True))
+    else:
+        full = {**view.full(), "events": [{"id": e.id, "event": e.event} for e in events]}
+        s.out.one(full)
+
+
+def _show_rows(s: Session, found: Sequence[AlertView]) -> None:
+    from soc.cli.alert_page import shown_row
+
+    rows = [shown_row(view) if s.out.is_table else view.row() for view in found]
+    s.out.rows(rows, COLUMNS, empty="no alert (soc alert list --status all shows closed ones too)")
+
+
+def _remember(s: Session, views: Sequence[AlertView]) -> None:
+    """Keep what was shown: for shell completion, and to notice later what a colleague changed since."""
+    from soc.cli import completion, seen
+
+    completion.remember(
+        "alert", [(v.id, f"{v.level} {v.status} {v.title}") for v in views[: completion.KEPT]]
+    )
+    if s.interactive or s.out.is_table:
+        seen.remember("alert", s.store().name, {v.id: v.version for v in views[: seen.KEPT]})

@@ -1,0 +1,178 @@
+"""The page of one alert: what, where, when, why, the events behind it, its history, the next commands."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from soc.cli.output import LEVEL_STYLES, as_text
+from soc.cli.text import one_line, safe
+from soc.event import values_of
+from soc.respond.alerts import AlertView, Status, describe
+from soc.store.contract import StoredEvent
+from soc.timing import local
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+SHOWN_EVENTS = 10
+SHOWN_VALUE = 300
+_SKIPPED = frozenset({"event.dataset", "soc.layer"})
+
+
+def shown_row(view: AlertView) -> dict[str, Any]:
+    """A row for people: times in their zone."""
+    row = view.row()
+    late = f" (+{view.since_closed} since closed)" if view.since_closed else ""
+    return {
+        **row,
+        "count": f"{'≥' if view.body['inexact'] else ''}{view.count}{late}",
+        **{name: local(row[name]) for name in ("first", "last", "created")},
+    }
+
+
+def page(view: AlertView, events: Sequence[StoredEvent], *, zone_note: bool = True) -> RenderableType:
+    """All of an alert, for a terminal. Text from logs is neutralised."""
+    from rich.console import Group
+
+    parts: list[RenderableType] = [_title(view), _facts(view)]
+    for name, lines in (
+        ("Why", _why(view, events)),
+        ("Events", _events(view, events)),
+        ("Earlier alerts of this rule here", _previous(view)),
+        ("History", [describe(entry) for entry in view.work.get("history", ())]),
+        ("False positives known", list(view.rule["falsepositives"])),
+        ("Next", list(_next(view))),
+    ):
+        parts += _section(name, [line for line in lines if line])
+    if zone_note:
+        parts.append(_text(f"version {view.version}; times in {_zone(view)}", "dim"))
+    return Group(*parts)
+
+
+def _text(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(safe(text), style=style)
+
+
+def _title(view: AlertView) -> Text:
+    text = _text("")
+    text.append(view.id, "bold")
+    text.append("  ")
+    text.append(view.level, LEVEL_STYLES.get(view.level, ""))
+    text.append("  ")
+    text.append(one_line(view.title), "bold")
+    return text
+
+
+def _section(name: str, lines: Sequence[str]) -> list[RenderableType]:
+    if not lines:
+        return []
+    from rich.padding import Padding
+
+    body: list[RenderableType] = [Padding(_text(line), (0, 0, 0, 2)) for line in lines]
+    return [_text(""), _text(name, "bold"), *body]
+
+
+def _facts(view: AlertView) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _pairs(view):
+        if value:
+            table.add_row(_text(name), _text(one_line(value)))
+    return table
+
+
+def _pairs(view: AlertView) -> Iterator[tuple[str, str]]:
+    body, rule = view.body, view.rule
+    owner = f", owner {view.owner}" if view.owner else ", nobody works on it"
+    reason = f" as {view.work['reason']}" if view.work.get("reason") else ""
+    yield "status", f"{view.status}{reason}{owner}"
+    if view.since_closed:
+        yield "since closed", f"{view.since_closed} more hits, the last {local(body['last'])}"
+    yield "what", rule["description"]
+    for name, value in body["group"].items():
+        yield "where" if not body["overflow"] else "", f"{name} {value or '(none)'}"
+    if body["overflow"]:
+        yield "where", "many entities: the rule fired on too many at once to open an alert for each"
+    system = body.get("system")
+    if system:
+        level = f"level {system['level']}" if system["level"] else "level not determined"
+        owner = f", owner {system['owner']}" if system["owner"] else ""
+        yield "system", f"{system['name']} ({level}{owner})"
+    for name, values in body["about"].items():
+        if name not in body["group"] and name not in _SKIPPED:
+            yield name, as_text(values)
+    at_least = "at least " if body["inexact"] else ""
+    yield "when", f"{at_least}{view.count} hits, {local(body['first'])} to {local(body['last'])}"
+    yield "rule", f"{rule['title']} ({rule['id']}, version {', '.join(body['versions'])})"
+    yield "in", f"{rule['path']}:{rule['line']}" if rule["path"] else ""
+    yield "tags", as_text(rule["tags"])
+
+
+def _why(view: AlertView, events: Sequence[StoredEvent]) -> list[str]:
+    """The fields that the rule reads, with what the first event has in them: what it went by."""
+    if not events:
+        return []
+    first = events[0].event
+    out = []
+    for name in view.rule.get("fields", ()):
+        values = values_of(first, name)
+        if values:
+            out.append(f"{name}: {_short(as_text(values))}")
+    return out
+
+
+def _short(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= SHOWN_VALUE else f"{line[:SHOWN_VALUE]}… ({len(line)} characters)"
+
+
+def _events(view: AlertView, events: Sequence[StoredEvent]) -> list[str]:
+    out = []
+    for stored in events[:SHOWN_EVENTS]:
+        event = stored.event
+        original = event.get("event.original") or event.get("message") or as_text(event)
+        out.append(f"{local(str(event.get('@timestamp')))}  {_short(str(original))}")
+    if view.count > len(out):
+        out.append(
+            f"{len(out)} of {view.count}; those kept with the alert: soc alert show {view.id} --output json"
+        )
+    return out
+
+
+def _previous(view: AlertView) -> list[str]:
+    out = []
+    for earlier in view.body["previous"]:
+        end = f"closed as {earlier['reason']} by {earlier['by']}" if earlier["reason"] else earlier["status"]
+        out.append(f"{earlier['id']}  {local(earlier['last'])}  {earlier['count']} hits, {end}")
+    return out
+
+
+def _next(view: AlertView) -> Iterator[str]:
+    if view.status is Status.CLOSED:
+        yield f'soc alert reopen {view.id} --reason "…"'
+    else:
+        if view.status is Status.OPEN:
+            yield f"soc alert ack {view.id}"
+        for name in view.playbooks:
+            yield f"soc playbook run {shlex.quote(name)} --alert {view.id}"
+        yield f'soc alert close {view.id} --reason false-positive --note "…"'
+    terms = " ".join(f'{name}:"{value}"' for name, value in view.body["group"].items() if _plain(value))
+    if terms:
+        yield f"soc search {shlex.quote(terms)} --since {shlex.quote(view.body['first'])}"
+
+
+def _plain(value: str) -> bool:
+    """Whether a value may stand in a command that people will paste into a shell."""
+    return bool(value) and value.isprintable() and not set(value) & set("\"'`$\\!")
+
+
+def _zone(view: AlertView) -> str:
+    return f"your zone ({local(view.body['last'])[-6:]})"

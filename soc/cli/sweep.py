@@ -1,0 +1,231 @@
+"""`soc sweep`: match the rules against new events and raise alerts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soc.cli.app import noun
+from soc.cli.output import Column
+from soc.cli.session import Session, session
+from soc.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from soc.detect.sweep import Start, SweepResult
+    from soc.detect.sweep_job import SweepJob
+
+app = noun("Match the rules against new events and raise alerts")
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, write nothing")]
+
+
+@app.command("run")
+def run(
+    once: Annotated[bool, typer.Option("--once", help="Sweep what is new, then leave")] = False,
+    every: Annotated[
+        str, typer.Option("--every", metavar="TIME", help="Sweep again and again: 60s, 5m")
+    ] = "",
+    rules: Annotated[
+        list[Path] | None,
+        typer.Option("--rules", metavar="DIR", help="Rules to use instead of the configured ones"),
+    ] = None,
+    begin: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="Read old events too: beginning, 7d, 2026-03-02")
+    ] = "",
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Leave broken rules out instead of stopping")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Read old events without asking")] = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Match all rules against the events that are new in the store, and raise alerts.
+
+    The first sweep of a store starts from now; --from reads what is there already, and asks first where
+    that means many events or alerts. Nothing is missed and nothing counted twice, also when a sweep is
+    killed or two run at once. A new or changed rule begins with the next event; --from lets it see earlier
+    ones. With --rules, another set of rules is swept, which keeps its own place in the store.
+
+    Examples:
+
+    soc sweep --once
+
+    soc sweep --once --from beginning
+
+    soc sweep --every 60s
+
+    soc sweep --once --rules ./my-rules --dry-run
+    """
+    from soc.detect.sweep_job import SweepJob
+
+    if once == bool(every):
+        raise UsageError("say --once or --every TIME, one of them", hint="soc sweep --once")
+    s = session()
+    folders = _existing(rules or [])
+    job = SweepJob(s.config, s.store(), folders=folders, keep_going=keep_going, dry_run=dry_run, say=s.say)
+    for problem in job.rules.errors:
+        s.say(str(problem))
+    start = _start(s, job, begin, yes=yes or dry_run)
+    if every:
+        return _again_and_again(s, job, start, every)
+    with _progress(s, job) as progress:
+        result = job.run(start, progress=progress)
+    _report(s, job, result)
+    return ExitCode.PARTLY_DONE if job.broken else ExitCode.DONE
+
+
+@app.command("status")
+def status() -> None:
+    """Say where sweeps stand: when the last one was, by whom, and how many events wait.
+
+    Examples:
+
+    soc sweep status
+
+    soc sweep status --output json
+    """
+    from soc.cli.sweep_report import status_rows
+    from soc.detect import sweep
+
+    s = session()
+    columns = [
+        Column("name", style="bold"),
+        Column("swept_at", "LAST SWEEP"),
+        Column("by"),
+        Column("rules", right=True),
+        Column("waiting", "EVENTS WAITING", right=True),
+        Column("events_today", "EVENTS TODAY", right=True),
+        Column("hits_today", "HITS TODAY", right=True),
+        Column("blind", "BLIND RULES", right=True),
+    ]
+    found = sweep.status(s.store(create=False))
+    s.out.rows(
+        status_rows(found, people=s.out.is_table), columns, empty="nothing was swept yet: soc sweep --once"
+    )
+    if s.out.is_table:
+        for position in found:
+            for note in position.notes[-5:]:
+                s.say(f"{position.name}: {note}")
+
+
+@app.command("ledger")
+def show_ledger(
+    rule: Annotated[str, typer.Option("--rule", help="Only rules with this id, or this in their title")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Also earlier versions of rules")] = False,
+) -> None:
+    """Show what each rule has seen, matched, could not decide, and what it is blind to.
+
+    A rule that is blind reads fields that were never filled here: that it is silent says nothing.
+
+    Examples:
+
+    soc sweep ledger
+
+    soc sweep ledger --rule brute --all --output json
+    """
+    from soc.cli.sweep_report import ledger_rows
+    from soc.detect import ledger
+
+    s = session()
+    columns = [
+        Column("title", wide=True),
+        Column("level"),
+        Column("version"),
+        Column("seen", right=True),
+        Column("matched", right=True),
+        Column("undecided", right=True),
+        Column("blind", wide=True),
+    ]
+    rows = ledger_rows(ledger.by_rule(s.store(create=False)), rule, everything=everything)
+    s.out.rows(rows, columns, empty="the ledger has nothing on this: soc sweep --once")
+
+
+def _existing(folders: list[Path]) -> list[Path]:
+    for folder in folders:
+        if not folder.exists():
+            raise UsageError("there is no such folder or file of rules", place=folder, hint="soc rule new")
+    return folders
+
+
+def _start(s: Session, job: SweepJob, begin: str, *, yes: bool) -> Start | None:
+    """Where to begin, after saying what that means."""
+    from soc.cli.sweep_report import forecast
+    from soc.detect.sweep import Start
+    from soc.detect.sweep_job import ASK_ALERTS, ASK_EVENTS
+    from soc.timing import parse_when
+
+    if not begin:
+        return None
+    start = Start(None if begin == "beginning" else parse_when(begin))
+    expected = job.estimate(start)
+    s.say(forecast(expected))
+    if expected.events > ASK_EVENTS or expected.expected_alerts > ASK_ALERTS:
+        s.confirm("Sweep them?", yes=yes)
+    return start
+
+
+def _report(s: Session, job: SweepJob, result: SweepResult) -> None:
+    from soc.cli.sweep_report import remarks, summary
+
+    _remember(s, result)
+    if s.out.is_table and s.fields is None:
+        s.say(remarks(job, result, dry_run=job.dry_run))
+    else:
+        s.out.one(summary(result))
+
+
+def _remember(s: Session, result: SweepResult) -> None:
+    from soc.cli import completion
+
+    if result.alerts.opened:
+        store = s.store()
+        opened = [store.read("alert", id_) for id_ in result.alerts.opened[: completion.KEPT]]
+        completion.remember("alert", [(d.id, f"{d.body['level']} {d.body['title']}") for d in opened if d])
+
+
+@contextlib.contextmanager
+def _progress(s: Session, job: SweepJob) -> Iterator[Callable[[int], None]]:
+    if not s.decorated:
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("sweeping"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("sweep", total=None)
+        job.store.status()
+        yield lambda done: bar.advance(task, done)
+
+
+def _again_and_again(s: Session, job: SweepJob, start: Start | None, every: str) -> int:
+    from soc.cli.signals import stop_requests
+    from soc.cli.sweep_report import line
+    from soc.detect.sweep import keep_sweeping
+    from soc.timing import parse_duration
+
+    seconds = parse_duration(every).total_seconds()
+    if seconds < 1:
+        raise UsageError("--every is at least 1s")
+    starts = [start]
+
+    def turn() -> None:
+        job.refresh()
+        result = job.run(starts[0], stop=lambda: stopping.asked)
+        starts[0] = None
+        _remember(s, result)
+        if not s.out.is_table:
+            from soc.cli.sweep_report import summary
+
+            s.out.one(summary(result))
+        elif result.events or result.notes or result.skipped is not None:
+            s.say(line(result))
+
+    with stop_requests() as stopping:
+        s.say(f"sweeping with {len(job.sweeper.rules)} rules every {every}; Ctrl-C or SIGTERM ends it")
+        keep_sweeping(turn, every=seconds, stop=stopping.wait, trouble=lambda error: s.say(f"error: {error}"))
+    s.say("ended")
+    return ExitCode.PARTLY_DONE if job.broken else ExitCode.DONE

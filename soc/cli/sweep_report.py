@@ -1,0 +1,111 @@
+"""What a sweep did, in words and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from soc.timing import local
+
+if TYPE_CHECKING:
+    from soc.detect.ledger import RuleSeen
+    from soc.detect.sweep import Estimate, SweepResult, SweepStatus
+    from soc.detect.sweep_job import SweepJob
+
+SHOWN_BLIND = 5
+
+
+def many(number: int, thing: str) -> str:
+    """`1 event`, `12,345 events`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def summary(result: SweepResult) -> dict[str, Any]:
+    """A sweep as one thing, for programs."""
+    return {
+        "events": result.events,
+        "hits": result.hits,
+        "alerts_opened": len(result.alerts.opened),
+        "alerts_extended": len(result.alerts.extended),
+        "overflowed": result.alerts.overflowed,
+        "undecided": result.undecided,
+        "blind": len(result.blind),
+        "skipped": result.skipped,
+        "seconds": round(result.seconds, 3),
+        "stopped": result.stopped,
+        "notes": result.notes,
+        "opened": result.alerts.opened,
+        "extended": result.alerts.extended,
+        "rules": {rule: {"matched": m, "undecided": u} for rule, (m, u) in result.by_rule.items()},
+    }
+
+
+def line(result: SweepResult) -> str:
+    """A sweep in one line."""
+    parts = [
+        many(result.events, "event"),
+        many(result.hits, "hit"),
+        f"{many(len(result.alerts.opened), 'new alert')}",
+        f"{len(result.alerts.extended)} extended",
+    ]
+    if result.undecided:
+        parts.append(f"{result.undecided} undecided")
+    if result.blind:
+        parts.append(many(len(result.blind), "blind rule"))
+    return f"{', '.join(parts)} in {result.seconds:.1f} s"
+
+
+def remarks(job: SweepJob, result: SweepResult, *, dry_run: bool) -> str:
+    """A sweep for a person: what was done, what is out of the ordinary, and what to do next."""
+    out = [("would be: " if dry_run else "") + line(result)]
+    out += result.notes
+    if result.skipped:
+        again = "soc sweep --once --from beginning" + "".join(f" --rules {f}" for f in job.folders)
+        out += [
+            "This was the first sweep of this store, and it starts from now.",
+            f"{many(result.skipped, 'event')} from before were not looked at. To sweep those too: {again}",
+        ]
+    if result.alerts.overflowed:
+        out.append(
+            f"{many(result.alerts.overflowed, 'hit')} went to an overflow alert: one rule fired on too many "
+            "entities at once"
+        )
+    if result.correlations:
+        out.append(f"{many(result.correlations, 'correlation rule')} not swept: only single events are")
+    blind = sorted(result.blind.items())
+    titles = {rule.id: rule.title for rule in job.sweeper.rules}
+    out += [f"blind: {titles.get(rule, rule)}: {why}" for rule, why in blind[:SHOWN_BLIND]]
+    if len(blind) > SHOWN_BLIND:
+        out.append(f"and {len(blind) - SHOWN_BLIND} more blind rules: soc sweep ledger")
+    if result.alerts.opened and not dry_run:
+        out.append("next: soc alert list")
+    return "\n".join(out)
+
+
+def forecast(expected: Estimate) -> str:
+    """What reading old events means."""
+    about = "" if expected.whole else f" (by the newest {expected.sampled:,} of them)"
+    return (
+        f"{many(expected.events, 'event')} to read; about "
+        f"{many(expected.expected_alerts, 'alert')} to expect{about}. "
+        "What was swept before is not counted again."
+    )
+
+
+def status_rows(found: Iterable[SweepStatus], *, people: bool) -> Iterator[dict[str, Any]]:
+    """Positions as rows; `people`: times in the viewer's zone, and numbers of things instead of lists."""
+    for position in found:
+        row = asdict(position)
+        if people:
+            row["swept_at"] = local(position.swept_at)
+            row["blind"] = len(position.blind)
+        yield row
+
+
+def ledger_rows(found: Sequence[RuleSeen], rule: str, *, everything: bool) -> Iterator[dict[str, Any]]:
+    """The ledger as rows, of the rules that are asked for."""
+    for entry in found:
+        wanted = not rule or rule == entry.rule or rule.lower() in entry.title.lower()
+        if wanted and (everything or entry.current):
+            yield asdict(entry)

@@ -1,0 +1,134 @@
+"""Sweeping as configured: which rules, which position, the register; once, or at intervals for days.
+
+Rules are read again when one of their files changed, so that a new rule works without a restart. When the
+new ones are broken, the last good set goes on, and that is said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soc.detect.sweep import NAME, Estimate, Start, Sweeper, SweepResult, estimate
+from soc.errors import ContentError, SocError
+
+if TYPE_CHECKING:
+    from soc.config import Config
+    from soc.detect.ruleset import Ruleset
+    from soc.store.contract import Store
+
+ASK_EVENTS = 200_000
+ASK_ALERTS = 50
+"""From how many events or expected alerts on reading old events wants a confirmation."""
+
+
+def position_name(folders: Sequence[Path]) -> str:
+    """Whose position: that of the configured rules, or of exactly these folders, which then miss nothing that
+    the configured rules have swept already."""
+    if not folders:
+        return NAME
+    joined = "\0".join(sorted(str(folder.resolve()) for folder in folders))
+    return f"{NAME}-{hashlib.blake2b(joined.encode(), digest_size=4).hexdigest()}"
+
+
+class SweepJob:
+    """A sweep with the rules and the register of a configuration."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        *,
+        folders: Sequence[Path] = (),
+        keep_going: bool = False,
+        dry_run: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`folders`: rules to use instead of the configured ones. `keep_going`: leave broken rules out.
+
+        Raises `ContentError` with all problems of the rules or of the register.
+        """
+        from soc.respond.register import load_register
+
+        self.config = config
+        self.store = store
+        self.folders = list(folders)
+        self.keep_going = keep_going
+        self.dry_run = dry_run
+        self.name = position_name(folders)
+        self.register = load_register(config.register)
+        self._say = say
+        self._signature = self._files()
+        self.rules = self._load()
+        self.sweeper = self._sweeper()
+
+    @property
+    def broken(self) -> bool:
+        """Whether rules were left out."""
+        return bool(self.rules.errors)
+
+    def run(
+        self,
+        start: Start | None = None,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> SweepResult:
+        """Sweep once, as `Sweeper.run`."""
+        return self.sweeper.run(start, stop=stop, progress=progress)
+
+    def refresh(self) -> None:
+        """Take up rules whose files changed since."""
+        signature = self._files()
+        if signature == self._signature:
+            return
+        self._signature = signature
+        try:
+            self.rules = self._load()
+        except ContentError as error:
+            self._say("\n".join(str(problem) for problem in error.problems))
+            self._say("the rules were changed and are broken; going on with those from before")
+            return
+        self.sweeper = self._sweeper()
+        self._say(f"the rules were changed; going on with {len(self.sweeper.rules)}")
+
+    def estimate(self, start: Start) -> Estimate:
+        """What reading old events would bring."""
+        return estimate(self.store, self.rules.rules, start)
+
+    def _load(self) -> Ruleset:
+        from soc.detect.ruleset import load_rules, ruleset_for
+
+        if self.folders:
+            from soc.collect.collector import collectors_for
+            from soc.detect.logsources import declared_by
+
+            rules = load_rules(self.folders, declared=declared_by(collectors_for(self.config)))
+        else:
+            rules = ruleset_for(self.config)
+        if not self.keep_going:
+            rules.require_sound()
+        if not rules.runnable:
+            places = ", ".join(str(f) for f in rules.folders) or "no folder"
+            raise SocError(f"there is no rule to sweep with in {places}", hint="soc rule list")
+        return rules
+
+    def _sweeper(self) -> Sweeper:
+        return Sweeper(
+            self.store, self.rules.rules, name=self.name, register=self.register, dry_run=self.dry_run
+        )
+
+    def _files(self) -> str:
+        from soc.content import shipped
+
+        digest = hashlib.blake2b(digest_size=16)
+        for folder in self.folders or [shipped("rules"), *self.config.rules]:
+            for path in [folder] if folder.is_file() else sorted(folder.rglob("*.y*ml")):
+                try:
+                    facts = path.stat()
+                except OSError:
+                    continue
+                digest.update(f"{path}\0{facts.st_mtime_ns}\0{facts.st_size}\n".encode())
+        return digest.hexdigest()
