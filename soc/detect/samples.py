@@ -140,7 +140,9 @@ class _Reader:
             before = len(self.problems)
             case = self.case(self.mapping(item, _CASE, "cases", number), number)
             if case.name in names:
-                self.problem(f"the name {case.name!r} stands twice; give each case its own", "cases", number, "name")
+                self.problem(
+                    f"the name {case.name!r} stands twice; give each case its own", "cases", number, "name"
+                )
             names.add(case.name)
             if len(self.problems) == before:
                 yield case
@@ -154,7 +156,9 @@ class _Reader:
                 self.problem(f"unknown key {key!r}; known here: {', '.join(sorted(known))}", *at, str(key))
         return value
 
-    def text(self, data: Mapping[str, Any], key: str, at: tuple[str | int, ...], default: str | None = None) -> str:
+    def text(
+        self, data: Mapping[str, Any], key: str, at: tuple[str | int, ...], default: str | None = None
+    ) -> str:
         value = data.get(key, default)
         if isinstance(value, str) and value:
             return value
@@ -182,7 +186,9 @@ class _Reader:
             place=self.document.place(*at),
         )
 
-    def input(self, data: Mapping[str, Any], at: tuple[str | int, ...]) -> tuple[tuple[str, ...], Path | None]:
+    def input(
+        self, data: Mapping[str, Any], at: tuple[str | int, ...]
+    ) -> tuple[tuple[str, ...], Path | None]:
         if ("lines" in data) == ("file" in data):
             self.problem("a case needs either `lines` or `file`", *at)
             return (), None
@@ -222,7 +228,9 @@ def enough(rule_path: Path, samples: Samples) -> list[Problem]:
     """What a rule's samples lack: none at all, too few that fire or stay silent, no near miss."""
     if not samples.path.is_file():
         hint = f"write {samples.path}; soc rule new shows one"
-        return [Problem("no_samples", "the rule has no samples", Place(str(rule_path)), Severity.WARNING, hint)]
+        return [
+            Problem("no_samples", "the rule has no samples", Place(str(rule_path)), Severity.WARNING, hint)
+        ]
     if samples.problems:
         return []
     fires = sum(case.expect is Expect.FIRES for case in samples.cases)

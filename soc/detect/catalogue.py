@@ -1,0 +1,168 @@
+"""Finding rules by what people call them, and what is said of a rule in lists."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soc.collect.collector import LAYERS
+from soc.detect.predicate import Op, Or, Predicate, Test
+from soc.errors import UsageError
+
+if TYPE_CHECKING:
+    from soc.config import Config
+    from soc.detect.rule import Rule
+    from soc.detect.ruleset import Ruleset
+
+
+def short_name(rule: Rule) -> str:
+    """What a rule is called on the command line: its Sigma `name`, else its file's name without ending."""
+    return rule.name or Path(rule.path).stem
+
+
+def find(rules: Iterable[Rule], wanted: str) -> Rule:
+    """The rule with this id, unique beginning of an id, or name.
+
+    Raises `UsageError` that lists the candidates of an ambiguous one, or near names of an unknown one.
+    """
+    rules = list(rules)
+    key = wanted.lower()
+    exact = [rule for rule in rules if key in (rule.id, short_name(rule).lower())]
+    found = exact or [rule for rule in rules if len(key) >= 4 and rule.id.startswith(key)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(f"{rule.id} ({short_name(rule)})" for rule in found)
+        raise UsageError(f"{wanted!r} means several rules: {names}", hint="name one of them by its whole id")
+    near = difflib.get_close_matches(wanted, [short_name(rule) for rule in rules], n=3)
+    tail = f"; did you mean {', '.join(near)}?" if near else ""
+    raise UsageError(f"there is no rule {wanted!r}{tail}", hint="soc rule list")
+
+
+def datasets(source: Predicate) -> list[str]:
+    """The datasets that the source of a rule names; empty when it (also) says it in another way."""
+    parts = source.parts if isinstance(source, Or) else (source,)
+    names = [
+        p.operand for p in parts if isinstance(p, Test) and p.field == "event.dataset" and p.op is Op.EQUALS
+    ]
+    return names if len(names) == len(parts) else []
+
+
+def layer_of(rule: Rule) -> int | None:
+    """The layer (1 to 4) whose folder the rule's file stands in; None when it stands in none."""
+    numbers = {folder: number for number, folder in LAYERS.items()}
+    return next((numbers[part] for part in reversed(Path(rule.path).parts[:-1]) if part in numbers), None)
+
+
+def state_of(rule: Rule) -> str:
+    """`ready`, or what keeps the rule from firing: `undecidable`, `blind`, `correlation`."""
+    if rule.undecidable:
+        return "undecidable"
+    if rule.correlation is not None:
+        return "correlation"
+    return "blind" if rule.blind else "ready"
+
+
+def chosen(
+    rules: Iterable[Rule], *, levels: Sequence[str] = (), tags: Sequence[str] = (), layer: int | None = None
+) -> list[Rule]:
+    """The rules that have one of the levels, all of the tags (whole or as a beginning), and the layer."""
+    return [
+        rule
+        for rule in rules
+        if (not levels or rule.level in levels)
+        and all(any(t == tag or t.startswith(f"{tag}.") for t in rule.tags) for tag in map(str.lower, tags))
+        and (layer is None or layer_of(rule) == layer)
+    ]
+
+
+def row(rule: Rule) -> dict[str, Any]:
+    """A rule as one row of a list."""
+    return {
+        "name": short_name(rule),
+        "level": rule.level,
+        "layer": layer_of(rule),
+        "title": rule.title,
+        "status": rule.status,
+        "state": state_of(rule),
+        "logsource": str(rule.logsource),
+        "tags": list(rule.tags),
+        "playbooks": list(rule.playbooks),
+        "id": rule.id,
+        "path": rule.path,
+        "line": rule.line,
+    }
+
+
+def details(rule: Rule) -> dict[str, Any]:
+    """Everything that a rule says of itself, and its detection as written."""
+    window = rule.attributes.get("soc.window", "1h")
+    return {
+        "name": short_name(rule),
+        "id": rule.id,
+        "title": rule.title,
+        "level": rule.level,
+        "status": rule.status,
+        "state": state_of(rule),
+        "why": rule.undecidable or rule.blind,
+        "layer": layer_of(rule),
+        "description": rule.description,
+        "logsource": str(rule.logsource),
+        "detection": _detection(rule),
+        "fields": list(rule.fields),
+        "group_by": list(rule.group_by) or ["host.name, else user.name, else source.ip"],
+        "window": str(window),
+        "playbooks": list(rule.playbooks),
+        "falsepositives": list(rule.falsepositives),
+        "tags": list(rule.tags),
+        "references": list(rule.references),
+        "author": rule.author,
+        "date": rule.date,
+        "version": rule.version,
+        "path": str(rule.place),
+    }
+
+
+def _detection(rule: Rule) -> str:
+    from soc import yamlio
+
+    for document in yamlio.load_all(Path(rule.path)):
+        if isinstance(document.data, dict) and document.place("title").line == rule.line:
+            part = document.data.get("detection") or document.data.get("correlation") or {}
+            return yamlio.dump(part).rstrip()
+    return ""
+
+
+def ruleset_of(config: Config, arguments: Sequence[str]) -> Ruleset:
+    """The rules that arguments of a command name: files and folders, ids, names; all rules when there are none.
+
+    Problems come with files and folders, and with all rules. Raises `UsageError` for an unknown id or name.
+    """
+    from soc.collect.collector import collectors_for
+    from soc.detect.logsources import declared_by
+    from soc.detect.ruleset import Ruleset, load_rules, ruleset_for
+
+    paths = [Path(argument) for argument in arguments if _is_path(argument)]
+    names = [argument for argument in arguments if not _is_path(argument)]
+    if not arguments:
+        return ruleset_for(config)
+    rules: list[Rule] = []
+    problems = []
+    if names:
+        known = ruleset_for(config).rules
+        rules += [find(known, name) for name in names]
+    if paths:
+        found = load_rules(paths, declared=declared_by(collectors_for(config)))
+        rules += found.rules
+        problems += found.problems
+    return Ruleset(_distinct(rules), problems, tuple(paths))
+
+
+def _distinct(rules: Sequence[Rule]) -> list[Rule]:
+    return list({(rule.id, rule.path): rule for rule in rules}.values())
+
+
+def _is_path(argument: str) -> bool:
+    return "/" in argument or argument.endswith((".yml", ".yaml")) or Path(argument).exists()

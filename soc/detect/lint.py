@@ -1,0 +1,237 @@
+"""Checks of rules beyond their being valid Sigma: can they fire here, and can an analyst work with them?
+
+Everything is reported at once, as `Problem`s with file, line and column. Errors keep a rule from being used;
+warnings are about its quality, so that foreign rules can be used with what they lack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soc import content, ecs, yamlio
+from soc.detect.catalogue import datasets
+from soc.detect.predicate import NOTHING, And, Predicate, tests
+from soc.detect.samples import enough, load_samples, samples_path
+from soc.errors import ContentError, Place, Problem, Severity
+
+if TYPE_CHECKING:
+    from soc.collect.collector import Collector, Collectors
+    from soc.config import Config
+    from soc.detect.rule import Rule
+    from soc.detect.ruleset import Ruleset
+
+PlaceOf = Callable[..., Place]
+"""Where a part of a rule stands, by keys and indices."""
+
+ALWAYS_THERE = (
+    "@timestamp", "message", "tags", "error.message", "event.", "soc.", "related.", "labels.",
+)  # fmt: skip
+"""Fields, or beginnings of fields, that any event may have whatever its collector maps."""
+
+OPEN_FORMATS = {"json", "windows-json", "evtx"}
+"""Formats whose records bring field names of their own, which no collector file lists."""
+
+
+def lint(ruleset: Ruleset, *, collectors: Collectors, playbooks: Collection[str]) -> list[Problem]:
+    """Everything to say about rules and their samples, in the order of files and lines.
+
+    `playbooks`: the names that `soc.playbooks` may use.
+    """
+    problems = list(ruleset.problems)
+    written = {dataset: fields for c in collectors.values() for dataset, fields in _written(c).items()}
+    sampled: set[Path] = set()
+    for rule in ruleset.rules:
+        place = _Marks(rule).place
+        problems += _usable(rule, place)
+        problems += _fields(rule, place, written)
+        problems += _described(rule, place)
+        problems += _playbooks(rule, place, playbooks)
+        if (path := Path(rule.path)) not in sampled and rule.correlation is None:
+            sampled.add(path)
+            problems += _samples(path, collectors)
+    problems += _duplicates(ruleset.rules)
+    return sorted(problems, key=lambda p: (p.place, p.kind, p.message))
+
+
+def playbook_names(config: Config) -> set[str]:
+    """The names of all playbooks, shipped and the user's; a broken one counts by its file's name."""
+    names = set()
+    for folder in (content.shipped("playbooks"), *config.playbooks):
+        for path in content.files(folder) if folder.exists() else ():
+            names.add(path.stem)
+            try:
+                data = yamlio.load(path).data
+            except ContentError:
+                continue
+            if isinstance(data, dict) and isinstance(data.get("name"), str):
+                names.add(data["name"])
+    return names
+
+
+class _Marks:
+    """Where the parts of a rule stand in its file."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.document: yamlio.YamlDocument | None = None
+        for document in _documents(rule.path):
+            if document.place("title").line == rule.line:
+                self.document = document
+
+    def place(self, *at: str | int) -> Place:
+        """The place of a part, or of its nearest ancestor that is there."""
+        return self.document.place(*at) if self.document else self.rule.place
+
+
+_read: dict[str, list[yamlio.YamlDocument]] = {}
+"""The documents of the file read last: rules of one file follow each other."""
+
+
+def _documents(path: str) -> list[yamlio.YamlDocument]:
+    if path not in _read:
+        _read.clear()
+        try:
+            _read[path] = yamlio.load_all(Path(path))
+        except ContentError:
+            _read[path] = []
+    return _read[path]
+
+
+def _warning(kind: str, message: str, place: Place, hint: str = "") -> Problem:
+    return Problem(kind, message, place, Severity.WARNING, hint)
+
+
+# ------------------------------------------------------------------ can it fire?
+
+
+def _usable(rule: Rule, place: PlaceOf) -> Iterator[Problem]:
+    if rule.undecidable:
+        yield Problem("undecidable", rule.undecidable, place("detection"))
+    elif rule.blind:
+        yield _warning("blind", rule.blind, place("logsource"), "soc collector list shows what is collected")
+    elif rule.correlation is None and _impossible(rule.predicate):
+        yield Problem("never", "the condition can never be true", place("detection", "condition"))
+
+
+def _impossible(predicate: Predicate) -> bool:
+    parts = predicate.parts if isinstance(predicate, And) else (predicate,)
+    return NOTHING in parts
+
+
+def _fields(rule: Rule, place: PlaceOf, written: Mapping[str, set[str] | None]) -> Iterator[Problem]:
+    """Names that nobody knows, and fields that no collector of the rule's log source writes."""
+    unknown = [name for name in rule.fields if not ecs.is_known(name)]
+    for name in unknown:
+        message = f"no field pipeline maps {name}, and it is not a field of ECS"
+        yield _warning(
+            "unknown_field",
+            message,
+            _place_of_field(rule, place, name),
+            "soc collector show NAME lists fields",
+        )
+    wanted = datasets(rule.source)
+    there = [written[name] for name in wanted if name in written]
+    if not there or None in there:
+        return
+    collected = {name for fields in there if fields for name in fields}
+    for name in rule.fields:
+        if name not in collected and name not in unknown and not name.startswith(ALWAYS_THERE):
+            message = f"no collector of its log source ({rule.logsource}) writes {name}"
+            yield _warning("uncollected_field", message, _place_of_field(rule, place, name))
+
+
+def _place_of_field(rule: Rule, place: PlaceOf, name: str) -> Place:
+    """Where the detection names a field; a field that has another name there stands at the detection."""
+    document = next((d for d in _documents(rule.path) if d.place("title").line == rule.line), None)
+    if document is None:
+        return rule.place
+    for at in document.marks:
+        if at[:1] == ("detection",) and isinstance(at[-1], str) and at[-1].partition("|")[0] == name:
+            return document.place(*at)
+    return place("detection")
+
+
+def _written(collector: Collector) -> dict[str, set[str] | None]:
+    """Dataset to the fields that the collector may write into it; None: any."""
+    from soc.collect.compiler import targets
+
+    module = collector.datasets[0].partition(".")[0] if collector.datasets else collector.name
+    out: dict[str, set[str] | None] = {}
+    for stream in collector.spec.streams:
+        name = f"{module}.{stream.name}"
+        if collector.format in OPEN_FORMATS and (stream.keep or not stream.part.fields):
+            out[name] = None
+        elif out.get(name, set()) is not None:
+            out[name] = (out.get(name) or set()) | set(targets(stream)) | set(stream.keep)
+    return out
+
+
+# ------------------------------------------------------------------ can an analyst work with it?
+
+
+def _described(rule: Rule, place: PlaceOf) -> Iterator[Problem]:
+    if not any(tag.startswith("attack.") for tag in rule.tags):
+        yield _warning(
+            "no_tags", "no ATT&CK tag (attack.t1190 or a tactic) says what it is about", place("tags")
+        )
+    if not rule.falsepositives:
+        yield _warning(
+            "no_falsepositives", "`falsepositives` does not say when it fires without harm", place()
+        )
+    if not rule.description:
+        yield _warning(
+            "no_description", "`description` does not say what it finds and why that matters", place()
+        )
+    if _Marks(rule).place("level").line in {0, rule.line} and rule.correlation is None:
+        yield _warning("no_level", f"no `level`; {rule.level} is taken", place())
+
+
+def _playbooks(rule: Rule, place: PlaceOf, known: Collection[str]) -> Iterator[Problem]:
+    at = ("custom_attributes", "soc.playbooks")
+    if not rule.playbooks:
+        message = "no playbook says what to do (custom_attributes: soc.playbooks)"
+        yield _warning("no_playbook", message, place(*at), "soc playbook list")
+    for number, name in enumerate(rule.playbooks):
+        if name not in known:
+            yield Problem(
+                "unknown_playbook",
+                f"there is no playbook {name!r}",
+                place(*at, number),
+                hint="soc playbook list",
+            )
+
+
+def _samples(path: Path, collectors: Collectors) -> Iterator[Problem]:
+    samples = load_samples(path)
+    yield from samples.problems
+    yield from enough(path, samples)
+    for case in samples.cases:
+        if case.collector not in collectors:
+            message = f"there is no collector {case.collector!r}"
+            yield Problem("unknown_collector", message, case.place, hint="soc collector list")
+
+
+def _duplicates(rules: Sequence[Rule]) -> Iterator[Problem]:
+    """Rules that say the same as an earlier one: its title, or its whole condition."""
+    titles: dict[str, Rule] = {}
+    meanings: dict[Predicate, Rule] = {}
+    for rule in rules:
+        first = titles.setdefault(rule.title.lower(), rule)
+        if first is not rule:
+            yield _warning("duplicate_title", f"the title stands already in {first.place}", rule.place)
+        if rule.runnable and not rule.blind and any(True for _ in tests(rule.predicate)):
+            first = meanings.setdefault(rule.predicate, rule)
+            if first is not rule:
+                yield _warning("duplicate", f"the same condition stands already in {first.place}", rule.place)
+
+
+def orphans(folder: Path) -> list[Problem]:
+    """Files of samples below a folder that belong to no rule file."""
+    out = []
+    for path in sorted(folder.rglob("samples/*.yml")):
+        rule = path.parent.parent / path.name
+        if not rule.is_file() and samples_path(rule) == path:
+            out.append(_warning("orphan_samples", f"there is no rule file {rule}", Place(str(path))))
+    return out
