@@ -11,7 +11,7 @@ is tried only where one of them occurs.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,11 @@ from soc.detect.predicate import (
     wildcard_matches,
 )
 from soc.detect.text import canonical, fold
+from soc.event import values_of
 
 NONE: frozenset[int] = frozenset()
 
-MAX_REMEMBERED = 4096
+MAX_REMEMBERED = 1024
 """Longest value, in characters, whose sight is remembered."""
 
 MAX_SIGHTS = 20_000
@@ -100,14 +101,16 @@ class Memo(dict[Any, Sight]):
         return sight
 
 
-@dataclass(slots=True)
 class _Literal:
     """What follows when a literal is found: atoms that hold anywhere, at the start, at the end; checks to do."""
 
-    anywhere: list[int]
-    start: list[int]
-    end: list[int]
-    checks: list[int]
+    __slots__ = ("anywhere", "checks", "end", "start")
+
+    def __init__(self) -> None:
+        self.anywhere: tuple[int, ...] = ()
+        self.start: tuple[int, ...] = ()
+        self.end: tuple[int, ...] = ()
+        self.checks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +159,27 @@ class FieldTable:
             return self.absent
         if len(sights) == 1:
             return sights[0]
+        return self.together(sights)
+
+    def anywhere(self, event: Mapping[str, Any]) -> Sight:
+        """The sight of all values of an event, for tests that name no field."""
+        try:
+            sights = set(map(self.memo.__getitem__, event.values()))
+        except TypeError:
+            return self.several(v for name in event for v in values_of(event, name))
+        if len(sights) > 1:
+            sights.discard(self.absent)
+        return sights.pop() if len(sights) == 1 else self.together(sights) if sights else self.absent
+
+    def together(self, sights: Collection[Sight]) -> Sight:
+        """The sight of a field that has all these values."""
         true = frozenset().union(*(s.true for s in sights))
         return self._sight(true, frozenset().union(*(s.undecided for s in sights)) - true)
 
     def see(self, text: str) -> Sight:
         """The sight of one text; works it out anew."""
         if not self._prepared:
-            self._prepare()
+            self.prepare()
         true = set(self._any_value)
         plain = fold(text)
         if plain in self._equals:
@@ -197,7 +214,7 @@ class FieldTable:
             check = self._checks[number]
             test = check.test
             if test.op is Op.REGEX:
-                found = rx.compiled(test.operand, test.flags).search(text)
+                found = check.operand.search(text)
                 if found is None:
                     undecided.append(check.atom)
             elif test.op is Op.WILDCARD:
@@ -233,8 +250,10 @@ class FieldTable:
 
     # ---------------------------------------------------------------- preparing
 
-    def _prepare(self) -> None:
-        """Sort the tests into the ways they are decided; done when the first value is seen."""
+    def prepare(self) -> None:
+        """Sort the tests into the ways they are decided; done by itself when the first value is seen."""
+        if self._prepared:
+            return
         self._prepared = True
         self._any_value: list[int] = []
         self._equals: dict[str, list[int]] = {}
@@ -263,7 +282,8 @@ class FieldTable:
             net = network(test.operand)
             self._networks.append((atom, net.version, int(net.netmask), int(net.network_address)))
         elif op is Op.REGEX:
-            self._check(_Check(atom, test, None, strict=True), literals.required(test.operand))
+            pattern = rx.compiled(test.operand, test.flags)
+            self._check(_Check(atom, test, pattern, strict=True), literals.required(test.operand))
         elif op is Op.WILDCARD:
             check = _Check(atom, test, folded(test.operand, test.cased), strict=test.cased)
             part = literals.longest_part(test.operand)
@@ -283,9 +303,13 @@ class FieldTable:
         elif not text:
             self._any_value.append(atom)
         else:
-            found = self._literal(text)
-            where = {Op.CONTAINS: found.anywhere, Op.STARTSWITH: found.start}.get(test.op, found.end)
-            where.append(atom)
+            literal = self._literal(text)
+            if test.op is Op.CONTAINS:
+                literal.anywhere += (atom,)
+            elif test.op is Op.STARTSWITH:
+                literal.start += (atom,)
+            else:
+                literal.end += (atom,)
 
     def _check(self, check: _Check, needed: tuple[str, ...]) -> None:
         """Try `check` where one of the literals occurs; without literals on every value."""
@@ -295,10 +319,13 @@ class FieldTable:
             self._unfiltered.append(number)
             return
         for text in needed:
-            self._literal(text).checks.append(number)
+            self._literal(text).checks += (number,)
         if check.strict:
             # in text beyond ASCII, folding may compose what the check sees apart: it is tried on all of it
             self._strict.append(number)
 
     def _literal(self, text: str) -> _Literal:
-        return self._by_literal.setdefault(text, _Literal([], [], [], []))
+        known = self._by_literal.get(text)
+        if known is None:
+            known = self._by_literal[text] = _Literal()
+        return known

@@ -10,8 +10,8 @@ import re
 
 from soc.detect.text import fold
 
-MIN_LENGTH = 2
-"""A literal shorter than this occurs too often to be worth looking for."""
+_COMMON = frozenset("abcdefghijklmnopqrstuvwxyz0123456789 -.:/\\\"'=_,()")
+"""Single characters that occur too often to be worth looking for."""
 
 _FLAGS = re.compile(r"\(\?([ims]+)\)")
 _QUANTIFIER = re.compile(r"\{(\d+)(?:,\d*)?\}")
@@ -36,7 +36,7 @@ def required(pattern: str) -> tuple[str, ...]:
     except (_UnclearError, IndexError):
         return ()
     best = [max(literals, key=len, default="") for literals in branches]
-    return tuple(dict.fromkeys(best)) if all(len(text) >= MIN_LENGTH for text in best) else ()
+    return tuple(dict.fromkeys(best)) if all(text and text not in _COMMON for text in best) else ()
 
 
 def longest_part(parts: tuple[str | None, ...]) -> str:

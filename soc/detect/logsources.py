@@ -10,18 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from soc.detect.pipelines import Pipelines
-from soc.detect.predicate import EVERYTHING, NOTHING, Op, Or, Predicate, Test
+from soc.detect.pipelines import Pipelines, any_of
+from soc.detect.predicate import EVERYTHING, NOTHING, And, Op, Or, Predicate, Test
 from soc.detect.rule import Logsource
+from soc.detect.text import canonical
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A collector's word that the events of a dataset belong to a log source."""
+    """A collector's word that the events of a dataset belong to a log source.
+
+    `where` narrows it: each field must have one of its values.
+    """
 
     logsource: Logsource
     dataset: str
     collector: str = ""
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def predicate(self) -> Predicate:
+        """The condition on an event."""
+        dataset = Test("event.dataset", Op.EQUALS, self.dataset)
+        narrowed = tuple(any_of(name, values) for name, values in self.where)
+        return And((dataset, *narrowed)) if narrowed else dataset
 
 
 class Logsources:
@@ -42,9 +53,8 @@ class Logsources:
     def _condition(self, wanted: Logsource) -> tuple[Predicate, str]:
         if not wanted.stated:
             return EVERYTHING, ""
-        datasets = sorted({d.dataset for d in self.declared if satisfies(d.logsource, wanted)})
-        parts: list[Predicate] = [Test("event.dataset", Op.EQUALS, name) for name in datasets]
-        parts += [p for p in self.pipelines.sources(wanted) if p not in parts]
+        found = [d.predicate() for d in self.declared if satisfies(d.logsource, wanted)]
+        parts = list(dict.fromkeys([*found, *self.pipelines.sources(wanted)]))
         if not parts:
             return NOTHING, f"no collector and no pipeline provides the log source {wanted}"
         return (parts[0] if len(parts) == 1 else Or(tuple(parts))), ""
@@ -62,5 +72,10 @@ def declared_by(collectors: Mapping[str, object]) -> list[Declared]:
     for name, collector in collectors.items():
         for entry in getattr(collector, "logsources", ()):
             logsource = Logsource(entry.category or "", entry.product or "", entry.service or "")
-            out.append(Declared(logsource, entry.dataset, name))
+            where = tuple((str(k), _values(v)) for k, v in (getattr(entry, "where", None) or {}).items())
+            out.append(Declared(logsource, entry.dataset, name, where))
     return out
+
+
+def _values(value: object) -> tuple[str, ...]:
+    return tuple(canonical(v) for v in (value if isinstance(value, (list, tuple)) else [value]))

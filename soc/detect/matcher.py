@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import getitem
 from typing import Any
 
 from soc.detect.atoms import NONE, Budget, FieldTable, Memo, Sight
-from soc.detect.predicate import And, Not, Op, Or, Predicate, Test, Verdict, evaluate_test, tests
+from soc.detect.predicate import And, Not, Op, Predicate, Test, Verdict, evaluate_test, tests
 from soc.detect.rule import Rule
-from soc.event import values_of
 
 REMEMBERED = 32_000_000
 """Default bound on remembered values, in characters."""
@@ -47,7 +47,7 @@ class Match:
 class _Compiled:
     """A rule in terms of atoms; its parts are worked out when they are first needed."""
 
-    __slots__ = ("_truth", "fields", "keywords", "needs", "number", "references", "rule", "routed", "tree")
+    __slots__ = ("_truth", "fields", "keywords", "needs", "number", "references", "routed", "rule", "tree")
 
     def __init__(self, number: int, rule: Rule, tree: Any) -> None:
         self.number = number
@@ -122,21 +122,24 @@ class Matcher:
         """The rules that are decided: those that are runnable and not blind."""
         return self._rules
 
+    def prepare(self) -> None:
+        """Build everything now that is otherwise built when it is first needed."""
+        for table in self._tables.values():
+            table.prepare()
+
     def match(self, event: Mapping[str, Any]) -> tuple[Match, ...]:
         """The rules that are true of the event or undecided, in the order of the rules."""
         get = event.get
         try:
-            route = tuple(
-                [memo[v] for memo, v in zip(self._route_memos, map(get, self._route_names), strict=True)]
-            )
-        except TypeError:
+            route = tuple(map(getitem, self._route_memos, map(get, self._route_names)))
+        except TypeError:  # a list is looked up by its elements
             route = tuple([self._tables[name].of(get(name)) for name in self._route_names])
         partition = self._partitions.get(route)
         if partition is None:
             partition = self._partition(route)
         key: tuple[Any, ...]
         try:
-            key = tuple([memo[v] for memo, v in zip(partition.memos, map(get, partition.names), strict=True)])
+            key = tuple(map(getitem, partition.memos, map(get, partition.names)))
         except TypeError:
             key = tuple([t.of(v) for t, v in zip(partition.tables, map(get, partition.names), strict=True)])
         if partition.references or partition.keywords:
@@ -148,7 +151,7 @@ class Matcher:
         """What is true of the event as a whole: keywords, and references between fields."""
         out: list[Any] = []
         if partition.keywords and self._keywords is not None:
-            out.append(self._keywords.several(v for name in event for v in values_of(event, name)))
+            out.append(self._keywords.anywhere(event))
         for atom, test in partition.references:
             out.append(self._referred[atom] if evaluate_test(test, event) is Verdict.TRUE else None)
         return out

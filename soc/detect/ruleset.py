@@ -98,7 +98,7 @@ def load_rules(
     folders: Sequence[Path],
     *,
     declared: Iterable[Declared] | None = None,
-    cache: Path | None | bool = True,
+    cache: Path | bool | None = True,
     progress: Progress | None = None,
 ) -> Ruleset:
     """The rules of folders (or single files); a rule in a later folder replaces one with the same id.
@@ -125,7 +125,7 @@ def _shipped_declarations() -> list[Declared]:
     return declared_by(load_collectors([content.shipped("collectors")]))
 
 
-def _cache(where: Path | None | bool, pipelines: Pipelines) -> Cache:
+def _cache(where: Path | bool | None, pipelines: Pipelines) -> Cache:
     from soc import __version__, config
 
     folder = config.cache_folder() / "rules" if where is True else where or None
