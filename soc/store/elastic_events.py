@@ -83,9 +83,9 @@ class _Item(NamedTuple):
     line: bytes
 
 
-def _check_id(id_: str) -> None:
-    if not id_ or len(id_) > 512 or not id_.isprintable() or not id_.isascii():
-        raise UnfitError("an id is 1 to 512 printable ASCII characters")
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of an event."""
+    return bool(text) and len(text) <= 512 and text.isprintable() and text.isascii()
 
 
 def _utc(event: Event) -> str:
@@ -113,7 +113,8 @@ def _layer(event: Event) -> int:
 
 def bulk_line(names: Names, id_: str, event: Event) -> bytes:
     """The two lines of a bulk request that create an event; raises `UnfitError` for what cannot be stored."""
-    _check_id(id_)
+    if not is_id(id_):
+        raise UnfitError("an id is 1 to 512 printable ASCII characters")
     time, layer = _utc(event), _layer(event)
     try:
         index = names.event_index(time, layer, str(event.get("soc.retention") or "standard"))

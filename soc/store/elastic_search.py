@@ -11,7 +11,7 @@ from soc.errors import SocError
 from soc.store.contract import StoredEvent
 from soc.store.elastic_connection import Connection, RefusedError
 from soc.store.elastic_documents import refresh, search_hits
-from soc.store.elastic_events import stored
+from soc.store.elastic_events import is_id, stored
 from soc.store.elastic_query import MATCH_ALL, Query, between, narrowing
 from soc.store.elastic_schema import Names
 
@@ -118,7 +118,7 @@ class Search:
     def by_id(self, ids: Sequence[str]) -> list[StoredEvent]:
         """The events with these ids that are there, in the order of `ids`."""
         refresh(self._connection, self._names.events)
-        wanted = list(dict.fromkeys(ids))
+        wanted = [id_ for id_ in dict.fromkeys(ids) if is_id(id_)]
         found: dict[str, StoredEvent] = {}
         for i in range(0, len(wanted), IDS):
             part = wanted[i : i + IDS]
