@@ -126,7 +126,8 @@ def timestamp(moment: datetime) -> str:
     """A moment as event text: UTC, six digits, `Z`. A naive datetime is a programming error."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # not strftime, whose %Y has fewer than four digits before the year 1000
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def moment(text: str) -> datetime:
