@@ -136,7 +136,7 @@ def _detection(rule: Rule) -> str:
 
 
 def ruleset_of(config: Config, arguments: Sequence[str]) -> Ruleset:
-    """The rules that arguments of a command name: files and folders, ids, names; all rules when there are none.
+    """The rules that arguments of a command name: files, folders, ids, names; all when there are none.
 
     Problems come with files and folders, and with all rules. Raises `UsageError` for an unknown id or name.
     """

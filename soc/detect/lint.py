@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soc import content, ecs, yamlio
+from soc import ecs, yamlio
 from soc.detect.catalogue import datasets
 from soc.detect.predicate import NOTHING, And, Predicate, tests
 from soc.detect.samples import enough, load_samples, samples_path
@@ -18,7 +18,6 @@ from soc.errors import ContentError, Place, Problem, Severity
 
 if TYPE_CHECKING:
     from soc.collect.collector import Collector, Collectors
-    from soc.config import Config
     from soc.detect.rule import Rule
     from soc.detect.ruleset import Ruleset
 
@@ -53,21 +52,6 @@ def lint(ruleset: Ruleset, *, collectors: Collectors, playbooks: Collection[str]
             problems += _samples(path, collectors)
     problems += _duplicates(ruleset.rules)
     return sorted(problems, key=lambda p: (p.place, p.kind, p.message))
-
-
-def playbook_names(config: Config) -> set[str]:
-    """The names of all playbooks, shipped and the user's; a broken one counts by its file's name."""
-    names = set()
-    for folder in (content.shipped("playbooks"), *config.playbooks):
-        for path in content.files(folder) if folder.exists() else ():
-            names.add(path.stem)
-            try:
-                data = yamlio.load(path).data
-            except ContentError:
-                continue
-            if isinstance(data, dict) and isinstance(data.get("name"), str):
-                names.add(data["name"])
-    return names
 
 
 class _Marks:
@@ -129,7 +113,7 @@ def _fields(rule: Rule, place: PlaceOf, written: Mapping[str, set[str] | None]) 
             "unknown_field",
             message,
             _place_of_field(rule, place, name),
-            "soc collector show NAME lists fields",
+            "use a name of ECS, or map it in a file below pipelines",
         )
     wanted = datasets(rule.source)
     there = [written[name] for name in wanted if name in written]

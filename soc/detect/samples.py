@@ -86,7 +86,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What became of a case: `hits` events on which the rule is true; `fault` says what is wrong, "" if nothing."""
+    """What became of a case: `hits` events on which the rule is true; `fault` is "" when all is well."""
 
     rule: Rule
     case: Case

@@ -1,0 +1,185 @@
+"""`soc rule`: list, read, write, check and test Sigma rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soc.cli.app import noun
+from soc.cli.output import Column
+from soc.cli.session import session
+from soc.errors import ExitCode, Severity, UsageError
+
+app = noun("Sigma rules: list, write, check, test")
+
+Chosen = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID|NAME|FILE]…", help="All of them when none is named")
+]
+
+
+@app.command("list")
+def list_(
+    level: Annotated[
+        list[str] | None, typer.Option("--level", metavar="LEVEL", help="Only of this level (repeatable)")
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Only with this tag, such as attack.t1190 (repeatable)"),
+    ] = None,
+    layer: Annotated[int | None, typer.Option("--layer", min=1, max=4, help="Only of this layer")] = None,
+) -> None:
+    """List the rules there are, shipped and your own.
+
+    Your own come from `content.rules` in soc.yml; one with the id of a shipped one takes its place. The state
+    says whether a rule can fire here: `blind` when nothing collects what it looks at.
+
+    Examples:
+
+      soc rule list --level high --level critical
+
+      soc rule list --tag attack.t1059 --fields name,tags
+
+      soc rule list --layer 4 --output json
+    """
+    from soc.detect import catalogue
+    from soc.detect.rule import LEVELS
+    from soc.detect.ruleset import ruleset_for
+
+    s = session()
+    if unknown := sorted(set(level or ()) - set(LEVELS)):
+        raise UsageError(f"unknown level {unknown[0]!r}; one of {', '.join(LEVELS)}")
+    ruleset = ruleset_for(s.config)
+    rules = catalogue.chosen(ruleset.rules, levels=level or (), tags=tag or (), layer=layer)
+    columns = [
+        Column("name", style="bold"),
+        Column("level"),
+        Column("layer", right=True),
+        Column("title", wide=True),
+        Column("state"),
+        Column("tags", wide=True),
+    ]
+    s.out.rows((catalogue.row(rule) for rule in rules), columns, empty="no such rule")
+    if ruleset.errors:
+        s.say(f"{len(ruleset.errors)} errors keep rules from being used; see: soc rule lint")
+
+
+@app.command("show")
+def show(
+    rule: Annotated[str, typer.Argument(metavar="ID|NAME", help="A beginning of the id is enough")],
+) -> None:
+    """Show one rule: what it finds, how, what it cannot see, and what to do about its alerts.
+
+    Examples:
+
+      soc rule show web_log4shell
+
+      soc rule show web_log4shell --output json
+    """
+    from soc.detect import catalogue
+
+    s = session()
+    found = catalogue.ruleset_of(s.config, [rule]).require_sound().rules
+    if not found:
+        raise UsageError("there is no rule in this file", place=rule)
+    s.out.one(catalogue.details(found[0]))
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Its short name, of a-z, 0-9, _ and -")],
+    title: Annotated[str, typer.Option("--title", metavar="TEXT", help="Its title")] = "",
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="PATH", help="File or folder to write it to")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written")] = False,
+) -> None:
+    """Write a new rule with samples to start from; it lints and its samples pass as it is.
+
+    It goes to --to, else to your first folder of rules (`content.rules` in soc.yml), else to ./rules.
+
+    Examples:
+
+      soc rule new portal_export_at_night
+
+      soc rule new portal_export_at_night --title "Export at night" --to rules
+    """
+    from soc.detect import skeleton
+
+    s = session()
+    made = skeleton.draft(s.config, name, title=title, to=to)
+    if dry_run:
+        s.out.write(made.rule)
+        s.out.write(made.samples)
+        s.say(f"dry run: would write {made.rule_path} and {made.samples_path}")
+        return
+    skeleton.write(made)
+    s.out.write(str(made.rule_path))
+    s.out.write(str(made.samples_path))
+    if not skeleton.is_used(s.config, made.rule_path):
+        s.say(
+            f"to use it, name its folder in soc.yml: content: {{rules: [{made.rule_path.parent.resolve()}]}}"
+        )
+    s.say(f"next: soc rule test {made.rule_path}")
+
+
+@app.command("lint")
+def lint(files: Chosen = None) -> int:
+    """Check rules and their samples: valid Sigma, fields that are collected, playbooks, tags, duplicates.
+
+    Every finding is shown at once, with file, line and column. Exit code 1 when there is an error; warnings
+    alone are exit code 0. As JSON: {"valid": …, "problems": [{"path", "line", "kind", "message", …}]}.
+
+    Examples:
+
+      soc rule lint
+
+      soc rule lint rules/portal_export_at_night.yml
+
+      soc rule lint --output json
+    """
+    from soc.cli.problems import rows, show_problems
+    from soc.detect import checks
+
+    s = session()
+    count, problems = checks.lint_chosen(s.config, files or [])
+    valid = not any(problem.severity is Severity.ERROR for problem in problems)
+    if s.out.format == "json" and s.out.fields is None:
+        s.out.one({"valid": valid, "problems": rows(problems)})
+    else:
+        show_problems(s.out, problems)
+    s.say(f"{count} rule{'' if count == 1 else 's'}: {checks.tally(problems)}")
+    return ExitCode.DONE if valid and (count or problems) else ExitCode.FAILED
+
+
+@app.command("test")
+def run_tests(files: Chosen = None) -> int:
+    """Take the samples of rules through collector, store and sweep: do they fire where they should?
+
+    The samples of rules/x.yml are in rules/samples/x.yml. Exit code 1 when a case goes wrong, when a rule
+    cannot be read, and when nothing was tested.
+
+    Examples:
+
+      soc rule test
+
+      soc rule test web_log4shell ssh_root_login
+
+      soc rule test rules/portal_export_at_night.yml --output json
+    """
+    from soc.detect import checks
+
+    s = session()
+    outcome = checks.try_chosen(s.config, files or [])
+    columns = [
+        Column("rule", style="bold"),
+        Column("case", wide=True),
+        Column("expect"),
+        Column("result"),
+        Column("fault", wide=True),
+    ]
+    s.out.rows(outcome.rows(), columns, empty="")
+    for remark in outcome.remarks():
+        s.say(remark)
+    return ExitCode.DONE if outcome.passed else ExitCode.FAILED

@@ -1,0 +1,121 @@
+"""What `soc rule lint` and `soc rule test` do with the rules that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soc.errors import Problem, Severity
+
+if TYPE_CHECKING:
+    from soc.config import Config
+    from soc.detect.rule import Rule
+    from soc.detect.samples import CaseResult
+
+
+def lint_chosen(config: Config, arguments: Sequence[str]) -> tuple[int, list[Problem]]:
+    """The number of rules that arguments name (all when there are none), and every finding about them."""
+    from soc import content
+    from soc.collect.collector import collectors_for
+    from soc.detect import catalogue
+    from soc.detect.lint import lint, orphans
+    from soc.playbook.library import playbooks_for
+
+    ruleset = catalogue.ruleset_of(config, arguments)
+    problems = lint(ruleset, collectors=collectors_for(config), playbooks=set(playbooks_for(config)))
+    folders = [Path(a) for a in arguments if Path(a).is_dir()]
+    for folder in folders if arguments else [content.shipped("rules"), *config.rules]:
+        problems += orphans(folder)
+    return len(ruleset.rules), problems
+
+
+def tally(problems: Sequence[Problem]) -> str:
+    """How many errors and warnings there are, in words."""
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    parts = [
+        f"{number} {word}{'' if number == 1 else 's'}"
+        for number, word in ((errors, "error"), (len(problems) - errors, "warning"))
+        if number
+    ]
+    return ", ".join(parts) or "no problem found"
+
+
+@dataclass
+class Outcome:
+    """What became of the samples of some rules. `untested`: the rules that have none."""
+
+    results: list[CaseResult] = field(default_factory=list)
+    untested: list[Rule] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """Cases that went otherwise than expected."""
+        return sum(not result.passed for result in self.results)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was tested, and everything went as expected."""
+        return bool(self.results) and not self.failed and not self.problems
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One row for each case, and one for each file that could not be read."""
+        from soc.detect.catalogue import short_name
+
+        for result in self.results:
+            yield {
+                "rule": short_name(result.rule),
+                "case": result.case.name,
+                "expect": str(result.case.expect),
+                "result": "passed" if result.passed else "failed",
+                "events": result.events,
+                "hits": result.hits,
+                "fault": result.fault,
+                "place": str(result.case.place),
+                "id": result.rule.id,
+            }
+        for problem in self.problems:
+            yield {
+                "rule": Path(problem.place.path).stem,
+                "case": "",
+                "expect": "",
+                "result": "failed",
+                "events": 0,
+                "hits": 0,
+                "fault": problem.message,
+                "place": str(problem.place),
+                "id": "",
+            }
+
+    def remarks(self) -> Iterator[str]:
+        """What to say below the rows."""
+        from soc.detect.catalogue import short_name
+
+        if self.untested:
+            names = ", ".join(short_name(rule) for rule in self.untested[:5])
+            more = f" and {len(self.untested) - 5} more" if len(self.untested) > 5 else ""
+            yield f"no samples: {names}{more} (soc rule new shows how they are written)"
+        if not self.results:
+            yield "nothing was tested"
+        else:
+            yield f"{len(self.results) - self.failed} passed, {self.failed} failed"
+
+
+def try_chosen(config: Config, arguments: Sequence[str]) -> Outcome:
+    """Run the samples of the rules that arguments name, or of all rules."""
+    from soc.collect.collector import collectors_for
+    from soc.detect import catalogue
+    from soc.detect.samples import Bench, load_samples
+
+    ruleset = catalogue.ruleset_of(config, arguments)
+    outcome = Outcome(problems=list(ruleset.errors))
+    with Bench(collectors_for(config)) as bench:
+        for rule in ruleset.rules:
+            samples = load_samples(Path(rule.path))
+            outcome.problems += samples.problems
+            outcome.results += [bench.run(rule, case) for case in samples.cases]
+            if not samples.cases and not samples.problems:
+                outcome.untested.append(rule)
+    return outcome
