@@ -345,8 +345,7 @@ class EmbeddedStore(Store):
             size += sum(length for (length,) in gone)
             if len(gone) < PRUNE_ROWS:
                 break
-        self._database.read("PRAGMA incremental_vacuum")
-        self._database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._database.shrink()
         return events, size
 
     def close(self) -> None:

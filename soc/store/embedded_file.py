@@ -30,6 +30,9 @@ PAGE_BYTES = 16_384
 WAL_BYTES = 64 * 1024 * 1024
 """The write-ahead log is folded back when it reaches about this size."""
 
+VACUUM_PAGES = 2_000
+"""Free pages given back to the file system in one transaction."""
+
 CACHE_BYTES = 64 * 1024 * 1024
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -210,6 +213,17 @@ class Database:
                 cursor.close()  # ends the read transaction
         return rows, True
 
+    def shrink(self) -> None:
+        """Give free pages back to the file system, some at a time so that writers do not wait long."""
+        connection = self.connection
+        with self.guard():
+            free, before = -1, 0
+            while free != before:
+                # one step of this statement frees one page, and only a script is stepped to its end
+                connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+                before, (free,) = free, connection.execute("PRAGMA freelist_count").fetchone()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def _refuse_replaced(self) -> None:
         """Writing into a file that was deleted or replaced would acknowledge what nobody finds again."""
         if _inode(self.path) != self._inode:
@@ -293,8 +307,7 @@ def check_access(path: Path) -> None:
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Settings of a connection, and the tables where the file is new; refuses files that are not ours."""
     connection.execute("PRAGMA foreign_keys = OFF")
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    application, tables = _contents(connection)
     if application not in (0, APPLICATION_ID) or (application == 0 and tables):
         raise not_a_store(path)
     if application == 0:
@@ -322,6 +335,17 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             place=path,
             hint="use the newer soc; nothing was changed",
         )
+
+
+def _contents(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The mark in the header and the number of tables at one moment: another process may be creating them."""
+    connection.execute("BEGIN")
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    finally:
+        connection.execute("COMMIT")
+    return application, tables
 
 
 def statements(script: str) -> Iterator[str]:
