@@ -102,7 +102,7 @@ class Memo(dict[Any, Sight]):
 
 
 class _Literal:
-    """What follows when a literal is found: atoms that hold anywhere, at the start, at the end; checks to do."""
+    """What follows where a literal is found: atoms (anywhere, at the start, at the end) and checks to do."""
 
     __slots__ = ("anywhere", "checks", "end", "start")
 

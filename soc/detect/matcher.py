@@ -296,7 +296,7 @@ def _cost(test: Test) -> float:
 def needed(predicate: Predicate, routing: set[str]) -> tuple[float, set[Test]] | None:
     """The cheapest set of tests of which one must hold for the predicate to hold, with its cost.
 
-    None when it can hold without any. Tests of routing fields do not count: they hold for the whole partition.
+    None when it can hold without any. Tests of routing fields do not count: they hold for a whole partition.
     """
     if isinstance(predicate, Test):
         return None if _routes(predicate, routing) else (_cost(predicate), {predicate})

@@ -326,7 +326,7 @@ def refers(test: Test, value: Any, other: Any) -> bool:
 
 
 def time_part(part: str, value: Any) -> int | None:
-    """A part of a time in UTC (ISO 8601 week); None when the value is not a time. Without a zone it is UTC."""
+    """A part of a time in UTC (ISO 8601 week); None for what is no time. Without a zone it is UTC."""
     from datetime import UTC, datetime
 
     try:

@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -241,9 +241,11 @@ class _Loader:
     def apply_filters(self) -> None:
         """Add the condition of each filter document to the rules that it names."""
         if self.filters:
-            from soc.detect.filters import apply
+            from soc.detect.filters import Filters
 
-            apply(self.filters, self.rules, self.pipelines, self.problems)
+            filters = Filters(self.filters, self.pipelines, self.cache)
+            filters.apply(self.rules, self.problems)
+            self.used |= filters.used
 
 
 def _both(source: Predicate, detection: Predicate) -> Predicate:
@@ -301,9 +303,10 @@ def _compile(
     attributes = _attributes(document, problems)
     compiled = None
     logsource = Logsource()
-    if kind == "rule":
+    if kind != "correlation":
         logsource = sigma.logsource_of(found)
-        compiled = sigma.compile_rule(document, found, pipelines)
+        compile_ = sigma.compile_rule if kind == "rule" else partial(sigma.compile_filter, target=logsource)
+        compiled = compile_(document, found, pipelines=pipelines)
     return _record(document, kind, logsource, compiled, attributes, cache)
 
 

@@ -56,7 +56,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A rule that is true of an event. `record` is the EVTX record id, else the line, else the record's number from 1."""
+    """A rule that is true of an event.
+
+    `record` is the EVTX record id, else the line, else the number of the record in its file, from 1.
+    """
 
     rule: Rule
     path: str
@@ -204,9 +207,9 @@ class Scanner:
             try:
                 for raw, length in lines(source, encoding=self.context.encoding):
                     number += 1
-                    event = decoder.line(raw) if length <= MAX_LINE else decoder.cut(raw, length)
-                    if event is not None:
-                        yield number, event
+                    found = decoder.line(raw) if length <= MAX_LINE else decoder.cut(raw, length)
+                    if found is not None:
+                        yield number, found
             except ReadError as error:
                 yield number + 1, decoder.error("", error.message)
 
@@ -221,7 +224,7 @@ def _record(event: Mapping[str, Any], number: int) -> int:
 
 @contextmanager
 def _material(name: str) -> Iterator[tuple[Path, IO[bytes] | None]]:
-    """A path whose beginning can be looked at, and the stream to read on from (None: the path is the whole)."""
+    """A path to look at the beginning, and the stream to read on from (None: the path is the whole)."""
     if name != STDIN:
         yield Path(name), None
         return
@@ -330,9 +333,8 @@ def remarks(ruleset: Ruleset, tally: Tally) -> list[str]:
         f"{rule.place}: cannot be decided: {rule.undecidable} ({rule.title})" for rule in ruleset.undecidable
     ]
     if ruleset.correlations:
-        out.append(
-            f"{len(ruleset.correlations)} correlation rules look at several events and need a store: soc sweep"
-        )
+        left_out = counted(len(ruleset.correlations), "correlation rule")
+        out.append(f"{left_out} left out: they look at several events and need a store (soc sweep)")
     out += tally.remarks
     for rule_id, count in sorted(tally.undecided.items()):
         rule = ruleset.by_id[rule_id]
@@ -350,7 +352,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def exit_code(tally: Tally, problems: Sequence[Problem]) -> int:
-    """Failed when no file could be scanned: silence is not a clean bill. Partly done when something was left out."""
+    """Failed when no file could be scanned (silence is no clean bill), partly done with something left out."""
     if not tally.files:
         return ExitCode.FAILED
     return ExitCode.PARTLY_DONE if problems else ExitCode.DONE

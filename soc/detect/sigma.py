@@ -16,7 +16,6 @@ from sigma import types as st
 from sigma.conditions import (
     ConditionAND,
     ConditionIdentifier,
-    ConditionItem,
     ConditionNOT,
     ConditionOR,
     ConditionSelector,
@@ -72,10 +71,11 @@ def kind_of(data: Mapping[str, Any]) -> str:
     return next((kind for kind in ("correlation", "filter") if kind in data), "rule")
 
 
-def check(
-    document: YamlDocument, problems: list[Problem]
-) -> SigmaRule | SigmaCorrelationRule | SigmaFilter | None:
-    """The document as pySigma reads it; None when it has problems, which are appended with their places."""
+def check(document: YamlDocument, problems: list[Problem]) -> Any:
+    """The document as pySigma reads it: a SigmaRule, SigmaCorrelationRule or SigmaFilter.
+
+    None when it has problems, which are appended with their places.
+    """
     before = len(problems)
     data = document.data
     if not isinstance(data, dict):
@@ -169,19 +169,24 @@ def _problem(document: YamlDocument, error: Exception) -> Problem:
 
 
 def _narrow(document: YamlDocument, at: tuple[str, ...], message: str) -> tuple[str | int, ...]:
-    """The path of the value below `at` that a message quotes, else `at` itself."""
-    if at == ("detection",):
-        for path in document.marks:
-            last = path[-1] if path else None
-            if (
-                path[:1] == at
-                and len(path) > 1
-                and isinstance(last, str)
-                and len(last) > 2
-                and f"'{last}'" in message
-            ):
+    """The path of the key or value below `at` that a message quotes, else `at` itself."""
+    if at != ("detection",):
+        return at
+    for path in document.marks:
+        if path[:1] == at and len(path) > 1:
+            quoted = (path[-1], _value_at(document.data, path))
+            if any(isinstance(q, str) and q and f"'{q}'" in message for q in quoted):
                 return path
     return at
+
+
+def _value_at(data: Any, path: Sequence[str | int]) -> Any:
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
 
 
 def logsource_of(rule: SigmaRule | SigmaFilter) -> Logsource:
@@ -235,7 +240,7 @@ class _Compiler:
     def condition(self, condition: Any) -> Predicate:
         return self.node(condition.parse(postprocess=False))
 
-    def node(self, node: ConditionItem) -> Predicate:
+    def node(self, node: Any) -> Predicate:
         if isinstance(node, ConditionIdentifier):
             return self.named(node.identifier)
         if isinstance(node, ConditionSelector):
