@@ -2,12 +2,13 @@
 
     soc-action list add NAME VALUE [--note TEXT]       put a value on a plain list
     soc-action list remove NAME VALUE [--note TEXT]    take it off again (the undo)
-    soc-action ticket TITLE [--for TEAM] [--due TIME]  write a ticket; its text comes on standard input
-    soc-action evidence FIELD VALUE [--since 24h]      copy events out of the store, with their SHA-256
+    soc-action ticket open TITLE [--for TEAM]          write a ticket; its text comes on standard input
+    soc-action ticket withdraw RUN-STEP                mark it as withdrawn (the undo)
+    soc-action evidence FIELD VALUE [--before 24h]     copy events out of the store, with their SHA-256
 
 Lists are text files with one value a line in `<state>/lists`, the form that firewalls, resolvers and mail
 gateways read as an external block list; who put what on and why stands beside each in a `.log.jsonl`.
-Tickets go to `<state>/tickets`, evidence to the folder of the run. Every action may be repeated without
+Tickets go to `<state>/tickets`, evidence (from a time before the alert until now) to the folder of the run. Every action may be repeated without
 harm. A site puts its own program in its place in a playbook of its own, or by `--var`.
 
 Exit codes: 0 done, 2 wrong use, 3 nothing to do (it was so already), 1 failed.
@@ -29,19 +30,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from soc.errors import SocError
-from soc.event import timestamp
+from soc.event import moment, timestamp
 
 ALREADY = 3
 
 
 def state() -> Path:
-    """The folder of this program's state, as the run says it."""
-    return Path(os.environ.get("SOC_STATE") or ".").resolve()
+    """The folder of this program's state, as the run says it, else as the configuration does."""
+    if told := os.environ.get("SOC_STATE"):
+        return Path(told).resolve()
+    from soc import config
+
+    return config.load().state
 
 
 def _context() -> dict[str, str]:
     named = {"run": "SOC_RUN", "step": "SOC_STEP", "subject": "SOC_SUBJECT"}
     return {key: os.environ[name] for key, name in named.items() if name in os.environ}
+
+
+def _ticket(key: str) -> Path:
+    return state() / "tickets" / f"{re.sub(r'[^A-Za-z0-9_-]', '_', key)}.md"
 
 
 @contextmanager
@@ -83,11 +92,10 @@ def change_list(name: str, value: str, *, add: bool, note: str) -> bool:
     return True
 
 
-def write_ticket(title: str, team: str, due: str, body: str) -> tuple[Path, bool]:
+def open_ticket(title: str, team: str, due: str, body: str) -> tuple[Path, bool]:
     """Write a ticket of this step of this run, once; its file and whether it is new."""
     context = _context()
-    key = "-".join(context.get(part, "none") for part in ("run", "step"))
-    path = state() / "tickets" / f"{re.sub(r'[^A-Za-z0-9_-]', '_', key)}.md"
+    path = _ticket("-".join(context.get(part, "none") for part in ("run", "step")))
     head = [f"# {title}", ""]
     head += [f"{label}: {value}" for label, value in (("For", team), ("Due", due)) if value]
     head += [f"{key.capitalize()}: {value}" for key, value in context.items()]
@@ -98,16 +106,31 @@ def write_ticket(title: str, team: str, due: str, body: str) -> tuple[Path, bool
     return path, True
 
 
-def copy_evidence(field: str, value: str, since: str, limit: int) -> tuple[Path, int, str]:
+def withdraw_ticket(key: str) -> bool:
+    """Mark a ticket as withdrawn; False when it was so already. Raises `SocError` when there is none."""
+    path = _ticket(key)
+    with _locked(path):
+        if not path.exists():
+            raise SocError(f"there is no ticket {path}")
+        text = path.read_text("utf-8")
+        if "\nWithdrawn: " in text:
+            return False
+        _replace(path, f"{text}\nWithdrawn: {timestamp(datetime.now(UTC))}\n")
+    return True
+
+
+def copy_evidence(field: str, value: str, before: str, limit: int) -> tuple[Path, int, str]:
     """Copy the events whose field is a value into a file of JSON lines; the file, how many, its SHA-256."""
     import orjson
 
     from soc import config
     from soc.detect.predicate import Op, Test
     from soc.store import open_store
-    from soc.timing import parse_when
+    from soc.timing import parse_duration
 
     where = Test(field, Op.EQUALS, value)
+    first = os.environ.get("SOC_FIRST_EVENT")
+    since = (moment(first) if first else datetime.now(UTC)) - parse_duration(before)
     step = os.environ.get("SOC_STEP", "events")
     path = Path.cwd() / f"{re.sub(r'[^A-Za-z0-9_-]', '_', step)}.jsonl"
     digest, count = hashlib.sha256(), 0
@@ -115,7 +138,7 @@ def copy_evidence(field: str, value: str, since: str, limit: int) -> tuple[Path,
         open_store(config.load().store, create=False) as store,
         path.with_suffix(".part").open("wb") as file,
     ):
-        for stored in store.search(where, since=parse_when(since), limit=limit):
+        for stored in store.search(where, since=since, limit=limit):
             line = orjson.dumps({"_id": stored.id, **stored.event}) + b"\n"
             digest.update(line)
             file.write(line)
@@ -134,14 +157,15 @@ def _parser() -> argparse.ArgumentParser:
     lists.add_argument("name")
     lists.add_argument("value")
     lists.add_argument("--note", default="")
-    ticket = verbs.add_parser("ticket", help="write a ticket; its text comes on standard input")
-    ticket.add_argument("title")
+    ticket = verbs.add_parser("ticket", help="write a ticket, or withdraw it")
+    ticket.add_argument("change", choices=["open", "withdraw"])
+    ticket.add_argument("title", help="its title; to withdraw it, RUN-STEP")
     ticket.add_argument("--for", dest="team", default="")
     ticket.add_argument("--due", default="")
     evidence = verbs.add_parser("evidence", help="copy events out of the store")
     evidence.add_argument("field")
     evidence.add_argument("value")
-    evidence.add_argument("--since", default="24h")
+    evidence.add_argument("--before", default="24h", help="how long before the alert's first event")
     evidence.add_argument("--limit", type=int, default=100_000)
     return parser
 
@@ -168,12 +192,16 @@ def _act(given: argparse.Namespace) -> int:
         what = ("added to" if given.change == "add" else "removed from") if changed else "as it was on"
         sys.stdout.write(f"{given.value} {what} {state() / 'lists' / given.name}.txt\n")
         return 0 if changed else ALREADY
+    if given.verb == "ticket" and given.change == "withdraw":
+        changed = withdraw_ticket(given.title)
+        sys.stdout.write(f"{given.title} {'is' if changed else 'was'} withdrawn\n")
+        return 0 if changed else ALREADY
     if given.verb == "ticket":
         body = "" if sys.stdin.isatty() else sys.stdin.read()
-        path, new = write_ticket(given.title, given.team, given.due, body)
+        path, new = open_ticket(given.title, given.team, given.due, body)
         sys.stdout.write(f"{path}\n")
         return 0 if new else ALREADY
-    path, count, digest = copy_evidence(given.field, given.value, given.since, given.limit)
+    path, count, digest = copy_evidence(given.field, given.value, given.before, given.limit)
     sys.stdout.write(f"{count} events in {path}, SHA-256 {digest}\n")
     return 0
 

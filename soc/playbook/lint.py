@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from soc.detect.predicate import And, Not, Op, Predicate, Test
 from soc.errors import Place, Problem, Severity, SocError
 from soc.playbook import conditions, reader
 from soc.playbook.model import BUILT_IN, Command, Decision, End, Playbook, Query, Step
@@ -190,7 +191,7 @@ def _unset(playbook: Playbook) -> Iterator[Problem]:
         if not isinstance(current, (Command, Query)):
             continue
         for key, text in current.templates().items():
-            if key == "dry_run":
+            if key in {"dry_run", "input"}:  # for people: what is not known is shown as that
                 continue
             for name in dict.fromkeys(names(text)):
                 if name in playbook.variables and name not in known:
@@ -219,9 +220,39 @@ def _known_before(playbook: Playbook, certain: set[str]) -> dict[str, set[str]]:
         known[name] = merged
         step = playbook.steps[name]
         for label, target in step.arrows().items():
-            gained = () if label == "on_failure" else step.sets()
-            todo.append((target, frozenset(merged.union(gained))))
+            todo.append((target, frozenset(merged.union(_gained(playbook, step, label)))))
     return known
+
+
+def _gained(playbook: Playbook, step: Step, label: str) -> set[str]:
+    """The variables that certainly have a value once an arrow was taken."""
+    if isinstance(step, Decision):
+        if not step.when:
+            return {step.switch} if label.startswith("cases.") else set()
+        try:
+            return _implied(conditions.parse(step.when).predicate, label == "then")
+        except SocError:
+            return set()
+    if label == "on_failure":
+        return set()
+    lists = (
+        {n for n in step.values if n in playbook.variables and playbook.variables[n].many}
+        if isinstance(step, Query)
+        else set()
+    )
+    return lists.union(step.sets())
+
+
+def _implied(predicate: Predicate, truth: bool) -> set[str]:
+    """The variables that have a value when a condition is true (or false)."""
+    if isinstance(predicate, Not):
+        return _implied(predicate.part, not truth)
+    if isinstance(predicate, Test):
+        return {predicate.field or ""} if truth is not (predicate.op is Op.NULL) else set()
+    parts = [_implied(part, truth) for part in predicate.parts]
+    if not parts:
+        return set()
+    return set.union(*parts) if isinstance(predicate, And) is truth else set.intersection(*parts)
 
 
 # steps

@@ -183,7 +183,7 @@ class Decision(Step):
     """Where the path divides: by a condition, by a variable's value, or by a person.
 
     `when` is the query language over variables, with `then` and `else_`; `switch` names a variable whose
-    value is looked up in `cases`, else `default`; `ask` is a question whose `choices` map an answer to a step.
+    value is looked up in `cases`, else `default`; `ask` is a question whose `choices` map answers to steps.
     """
 
     when: str = ""

@@ -64,6 +64,7 @@ class RealWorld:
             "SOC_RUN": run.id,
             "SOC_STEP": step.name,
             "SOC_SUBJECT": run.subject_id,
+            "SOC_FIRST_EVENT": run.first_event,
             "SOC_STATE": str(self.config.state),
             "SOC_STORE": self.config.store.target,
         }
