@@ -8,8 +8,9 @@
 
 Lists are text files with one value a line in `<state>/lists`, the form that firewalls, resolvers and mail
 gateways read as an external block list; who put what on and why stands beside each in a `.log.jsonl`.
-Tickets go to `<state>/tickets`, evidence (from a time before the alert until now) to the folder of the run. Every action may be repeated without
-harm. A site puts its own program in its place in a playbook of its own, or by `--var`.
+Tickets go to `<state>/tickets`; evidence, from a time before the alert until now, to the folder of the run.
+Every action may be repeated without harm. A site puts its own program in its place in a playbook of its own,
+or by `--var`.
 
 Exit codes: 0 done, 2 wrong use, 3 nothing to do (it was so already), 1 failed.
 """
