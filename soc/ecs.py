@@ -58,7 +58,7 @@ def fields() -> dict[str, str]:
     return out
 
 
-_OPEN = ("labels.", "winlog.", "powershell.", "sysmon.", "soc.extra.")
+_OPEN = ("labels.", "winlog.", "powershell.", "sysmon.", "auditd.log.", "suricata.eve.", "zeek.", "soc.extra.")
 _OBJECTS = ("object", "flattened")
 
 
@@ -68,10 +68,9 @@ def type_of(name: str) -> str:
 
 
 def is_known(name: str) -> bool:
-    """Whether ECS, Winlogbeat (`winlog.*`) or this project defines the field.
+    """Whether ECS, a module of Elastic's beats (`winlog.*`, `auditd.log.*`) or this project defines the field.
 
-    Below an ECS object (`dns.answers`) any name is allowed, and below `labels`, `winlog`, `powershell`, `sysmon` and
-    `soc.extra`, where a source's own fields go.
+    Below an ECS object (`dns.answers`) any name is allowed, and below `_OPEN`, where a source's own fields go.
     """
     known = fields()
     if name in known or name.startswith(_OPEN):

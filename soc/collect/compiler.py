@@ -16,7 +16,7 @@ from soc import ecs
 from soc.collect import patterns
 from soc.collect.filters import FILTERS
 from soc.collect.formats import registry
-from soc.collect.spec import Case, Expression, Mapped, Part, Spec, StreamSpec, Test, When
+from soc.collect.spec import ALLOWED, Case, Expression, Mapped, Part, Spec, StreamSpec, Test, When
 from soc.collect.times import TimeReader
 from soc.errors import Place, Problem
 from soc.event import Event, normalise
@@ -61,6 +61,22 @@ class Converted(dict[str, Any]):
 
 
 _SHARED = {kind: Converted(ecs.converter(name)) for kind, name in (("ip", "source.ip"), ("long", "source.port"))}
+
+
+def spread(document: Mapping[str, Any], base: Event) -> Event:
+    """A document's own fields under their own names, conformed; `base` fills what it does not say.
+
+    A document cannot say what only we can know: `soc.*`, and that an event could not be read.
+    """
+    from soc.event import flatten
+
+    own = ecs.conform(flatten(document))
+    event = {**base, **{name: value for name, value in own.items() if not name.startswith("soc.") and name}}
+    if ecs.MISFIT in own:
+        event[ecs.MISFIT] = own[ecs.MISFIT]
+    if event["event.kind"] not in ALLOWED["event.kind"] or event["event.kind"] == "pipeline_error":
+        event["event.kind"] = "event"
+    return event
 
 
 def misfit(event: Event, name: str, value: Any) -> None:
@@ -195,7 +211,7 @@ class Program:
 
 
 _RUNTIME: dict[str, Any] = {
-    "IP": _SHARED["ip"], "LONG": _SHARED["long"], "put": put, "misfit": misfit, "keep": keep, "related": related,
+    "IP": _SHARED["ip"], "LONG": _SHARED["long"], "put": put, "spread": spread, "misfit": misfit, "keep": keep, "related": related,
     "below": below, "above": above, "inside": inside, "plain": as_plain,
     **{f"f_{name}": function for name, function in FILTERS.items()},
 }  # fmt: skip
@@ -305,7 +321,10 @@ class Compiler:
         }
         if self.spec.format in {"evtx", "windows-json"}:
             base["event.module"], base["event.dataset"] = "windows", f"windows.{stream.name}"
-        self.emit(f"e = {base!r}")
+        if self.spec.spread:
+            self.emit(f"e = spread(doc, {base!r})")
+        else:
+            self.emit(f"e = {base!r}")
         self.time(stream, scope)
         self.emit("e['event.original'] = line")
         for mapped in part.fields:

@@ -346,7 +346,52 @@ def defender_path(value: Any) -> Any:
     return name.partition(":_")[2] or name or None
 
 
+PROTOCOLS: Mapping[str, str] = {
+    "1": "icmp", "2": "igmp", "6": "tcp", "17": "udp", "47": "gre", "50": "esp", "51": "ah", "58": "ipv6-icmp",
+    "89": "ospf", "132": "sctp", "icmpv6": "ipv6-icmp", "ipv6-icmp": "ipv6-icmp",
+}  # fmt: skip
+"""Numbers and names of protocols (IANA) as ECS writes them."""
+
+
+def transport(value: Any) -> Any:
+    """A protocol's number or name as `network.transport` has it: `TCP` and `6` are `tcp`."""
+    name = (_text(value) or "").strip().lower()
+    return PROTOCOLS.get(name, name) or None
+
+
+def bare(value: Any) -> Any:
+    """What stands before the first blank or comma, if it is an address."""
+    name = re.split(r"[\s,]", _text(value) or "", maxsplit=1)[0]
+    return address(name)
+
+
+def known(value: Any) -> Any:
+    """A host name, unless it is `unknown`."""
+    return None if value == "unknown" else domain(value)
+
+
+def queue(value: Any) -> Any:
+    """A queue id of Postfix, unless the message never got one."""
+    return None if value == "NOQUEUE" else _text(value)
+
+
+def first_word(value: Any) -> Any:
+    """The text before the first blank."""
+    return (_text(value) or "").strip().partition(" ")[0] or None
+
+
+def reason(value: Any) -> Any:
+    """The reasons that sudo puts before its fields, without the semicolons between them."""
+    return "; ".join(part.strip() for part in (_text(value) or "").split(";") if part.strip()) or None
+
+
 FILTERS: Mapping[str, Filter] = {
+    "known": known,
+    "queue": queue,
+    "first_word": first_word,
+    "reason": reason,
+    "transport": transport,
+    "bare": bare,
     "lower": lower,
     "upper": upper,
     "strip": strip,

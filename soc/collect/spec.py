@@ -26,7 +26,7 @@ _EXPRESSION = re.compile(r"\s*([^|\s][^|]*?)\s*((?:\|\s*[a-z_0-9]+\s*)*)\Z")
 
 _TOP = {
     "extends", "name", "title", "description", "layer", "references", "recognise", "format", "options", "fallback",
-    "absent", "time", "fields", "set", "cases", "keep", "streams", "logsources", "samples",
+    "absent", "time", "fields", "set", "cases", "keep", "spread", "streams", "logsources", "samples",
 }  # fmt: skip
 _STREAM_KEYS = {"name", "when", "pattern", "patterns", "in", "parse", "time", "fields", "set", "cases", "keep", "messages"}
 _MESSAGE_KEYS = {"when", "pattern", "patterns", "in", "fields", "set", "cases"}
@@ -137,6 +137,7 @@ class Spec:
     format: str
     options: Mapping[str, Any]
     fallback: bool
+    spread: bool
     absent: tuple[str, ...]
     names: tuple[str, ...]
     first: tuple[str, ...]
@@ -191,6 +192,13 @@ class SpecReader:
         items = value if isinstance(value, list) else [value]
         return tuple(self.text(item, *at, i) if isinstance(value, list) else self.text(item, *at) for i, item in enumerate(items))
 
+    def boolean(self, value: Any, *at: Step) -> bool:
+        """true or false; None is false."""
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        self.problem("type", "true or false is expected here", *at)
+        return False
+
     def items(self, value: Any, *at: Step) -> list[Any]:
         """A list; None is empty."""
         if value is None:
@@ -241,10 +249,10 @@ class SpecReader:
             self.problem("title", "`title` is missing: one line that says what this collector reads")
         options = self.mapping(data.get("options"), set(registry.FORMATS[format_name].options), "options")
         recognise = self.mapping(data.get("recognise"), _RECOGNISE_KEYS, "recognise")
-        fallback = data.get("fallback", False)
-        if not isinstance(fallback, bool):
-            self.problem("type", "`fallback` is true or false", "fallback")
-            fallback = False
+        fallback, spread = self.boolean(data.get("fallback"), "fallback"), self.boolean(data.get("spread"), "spread")
+        if spread and registry.FORMATS[format_name].raws is not None:
+            self.problem("spread", f"`spread` is for documents; the format {format_name} has none", "spread")
+            spread = False
         return Spec(
             name=name,
             title=self.text(data.get("title"), "title"),
@@ -253,12 +261,13 @@ class SpecReader:
             format=format_name,
             options=options,
             fallback=fallback,
+            spread=spread,
             absent=self.texts(data.get("absent"), "absent"),
             names=self.texts(recognise.get("names"), "recognise", "names"),
             first=self._patterns(recognise.get("first"), "recognise", "first"),
             streams=self._streams(data),
             logsources=self._logsources(data.get("logsources"), name),
-            samples=self._samples(data.get("samples")),
+            samples=self._samples(data.get("samples"), checked=not spread),
         )
 
     def _streams(self, data: Mapping[str, Any]) -> tuple[StreamSpec, ...]:
@@ -487,7 +496,8 @@ class SpecReader:
                 out.append(Logsource(dataset, named["category"], named["product"], named["service"], where))
         return tuple(out)
 
-    def _samples(self, value: Any) -> tuple[Sample, ...]:
+    def _samples(self, value: Any, *, checked: bool) -> tuple[Sample, ...]:
+        """The samples; `checked`: their expected fields must be of ECS."""
         out = []
         for i, item in enumerate(self.items(value, "samples")):
             at = ("samples", i)
@@ -506,7 +516,7 @@ class SpecReader:
                 continue
             expected = tuple(self.mapping(e, None, *at, "expect") for e in listed if e is not None)
             for event in expected:
-                for target in event:
+                for target in event if checked else ():
                     self._field_name(target, *at, "expect", target)
             count = entry.get("count")
             out.append(
