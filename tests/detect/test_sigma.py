@@ -13,7 +13,8 @@ from soc.detect.predicate import Verdict, evaluate
 from soc.detect.rule import Rule
 from tests.detect import rules
 
-Cases = list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]]
+Events = list[dict[str, Any]]
+Cases = list[tuple[str, Events, Events]]
 
 MODIFIERS: Cases = [
     # detection, events that fire, events that do not
@@ -30,7 +31,11 @@ MODIFIERS: Cases = [
     ("s: {f: ''}\ncondition: s", [{"f": ""}], [{"f": " "}, {}, {"f": None}]),
     ("s: {f: null}\ncondition: s", [{}, {"f": None}, {"f": []}], [{"f": ""}, {"f": 0}]),
     ("s: {f: [null, a]}\ncondition: s", [{}, {"f": "A"}], [{"f": "b"}]),
-    ("s: {f: 4624}\ncondition: s", [{"f": 4624}, {"f": "4624"}, {"f": 4624.0}], [{"f": 46240}, {"f": "04624"}]),
+    (
+        "s: {f: 4624}\ncondition: s",
+        [{"f": 4624}, {"f": "4624"}, {"f": 4624.0}],
+        [{"f": 46240}, {"f": "04624"}],
+    ),
     ("s: {f: true}\ncondition: s", [{"f": True}, {"f": "True"}], [{"f": 1}, {"f": "1"}]),
     ("s: {f: [1, a, true]}\ncondition: s", [{"f": 1}, {"f": "A"}, {"f": True}], [{"f": 2}]),
     ("s: {f|contains: bc}\ncondition: s", [{"f": "aBCd"}], [{"f": "b c"}]),
@@ -48,11 +53,23 @@ MODIFIERS: Cases = [
     ("s: {f|re|m: '^b$'}\ncondition: s", [{"f": "a\nb\nc"}], [{"f": "ab"}]),
     ("s: {f|re|i|m|s: '^B.c'}\ncondition: s", [{"f": "a\nb\nc"}], [{"f": "bc"}]),
     (r"s: {f|re: '(?<!a)b(?=c)'}" + "\ncondition: s", [{"f": "xbc"}], [{"f": "abc"}, {"f": "xb"}]),
-    ("s: {f|cidr: 192.0.2.0/24}\ncondition: s", [{"f": "192.0.2.9"}, {"f": "::ffff:192.0.2.9"}], [{"f": "192.0.3.1"}, {"f": "x"}]),
-    ("s: {f|cidr: ['2001:db8::/32', 192.0.2.0/28]}\ncondition: s", [{"f": "2001:DB8:1::1"}, {"f": "192.0.2.15"}], [{"f": "192.0.2.16"}]),
+    (
+        "s: {f|cidr: 192.0.2.0/24}\ncondition: s",
+        [{"f": "192.0.2.9"}, {"f": "::ffff:192.0.2.9"}],
+        [{"f": "192.0.3.1"}, {"f": "x"}],
+    ),
+    (
+        "s: {f|cidr: ['2001:db8::/32', 192.0.2.0/28]}\ncondition: s",
+        [{"f": "2001:DB8:1::1"}, {"f": "192.0.2.15"}],
+        [{"f": "192.0.2.16"}],
+    ),
     ("s: {f|exists: true}\ncondition: s", [{"f": ""}, {"f": 0}], [{}, {"f": None}, {"f": []}]),
     ("s: {f|exists: false}\ncondition: s", [{}, {"f": []}], [{"f": ""}]),
-    ("s: {f|fieldref: g}\ncondition: s", [{"f": "A", "g": "a"}, {"f": ["x", "y"], "g": ["z", "y"]}], [{"f": "a", "g": "b"}, {"f": "a"}]),
+    (
+        "s: {f|fieldref: g}\ncondition: s",
+        [{"f": "A", "g": "a"}, {"f": ["x", "y"], "g": ["z", "y"]}],
+        [{"f": "a", "g": "b"}, {"f": "a"}],
+    ),
     ("s: {f|fieldref|contains: g}\ncondition: s", [{"f": "xAy", "g": "a"}], [{"f": "a", "g": "xay"}]),
     ("s: {f|fieldref|startswith: g}\ncondition: s", [{"f": "Ay", "g": "a"}], [{"f": "xa", "g": "a"}]),
     ("s: {f|fieldref|endswith: g}\ncondition: s", [{"f": "xA", "g": "a"}], [{"f": "ay", "g": "a"}]),
@@ -62,28 +79,38 @@ MODIFIERS: Cases = [
     ("s: {f|gte: 5}\ncondition: s", [{"f": 5.0}], [{"f": 4}, {"f": True}]),
     ("s: {f|neq: abc}\ncondition: s", [{"f": "x"}, {}], [{"f": "ABC"}]),
     ("s: {f|contains|neq: b}\ncondition: s", [{"f": "x"}], [{"f": "aBc"}]),
-    ("s: {f|minute: 7}\ncondition: s", [{"f": "2026-03-02T23:07:00Z"}], [{"f": "2026-03-02T23:08:00Z"}, {"f": "x"}]),
-    ("s: {f|hour: 23}\ncondition: s", [{"f": "2026-03-02T23:07:00Z"}, {"f": "2026-03-03T06:07:00+07:00"}], [{"f": "2026-03-02T22:07:00Z"}]),
+    (
+        "s: {f|minute: 7}\ncondition: s",
+        [{"f": "2026-03-02T23:07:00Z"}],
+        [{"f": "2026-03-02T23:08:00Z"}, {"f": "x"}],
+    ),
+    (
+        "s: {f|hour: 23}\ncondition: s",
+        [{"f": "2026-03-02T23:07:00Z"}, {"f": "2026-03-03T06:07:00+07:00"}],
+        [{"f": "2026-03-02T22:07:00Z"}],
+    ),
     ("s: {f|day: 2}\ncondition: s", [{"f": "2026-03-02T23:07:00Z"}], [{"f": "2026-03-03T00:00:00Z"}]),
     ("s: {f|week: 10}\ncondition: s", [{"f": "2026-03-02T00:00:00Z"}], [{"f": "2026-03-01T00:00:00Z"}]),
     ("s: {f|month: 3}\ncondition: s", [{"f": "2026-03-02T00:00:00Z"}], [{"f": "2026-02-28T00:00:00Z"}]),
     ("s: {f|year: 2026}\ncondition: s", [{"f": "2026-03-02T00:00:00"}], [{"f": "2025-03-02T00:00:00Z"}]),
-    ("s: {f|windash|contains: ' -enc'}\ncondition: s", [{"f": "x -ENC"}, {"f": "x /enc"}, {"f": "x –enc"}], [{"f": "x enc"}]),
+    (
+        "s: {f|windash|contains: ' -enc'}\ncondition: s",
+        [{"f": "x -ENC"}, {"f": "x /enc"}, {"f": "x –enc"}],
+        [{"f": "x enc"}],
+    ),
     ("s: {f|contains|all|windash: [' -a', ' -b']}\ncondition: s", [{"f": "x /a -b"}], [{"f": "x -a"}]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
     ("detection", "fire", "silent"), MODIFIERS, ids=[case[0].split("\n")[0] for case in MODIFIERS]
 )
-def test_meaning(
-    detection: str, fire: list[dict[str, Any]], silent: list[dict[str, Any]], tmp_path: Path
-) -> None:
+def test_meaning(detection: str, fire: Events, silent: Events, tmp_path: Path) -> None:
     """Each modifier, wildcard and kind of value means what the specification says, in both evaluations."""
     _check(rules.one(tmp_path, detection), fire, silent)
 
 
-def _check(rule: Rule, fire: list[dict[str, Any]], silent: list[dict[str, Any]]) -> None:
+def _check(rule: Rule, fire: Events, silent: Events) -> None:
     matcher = Matcher([rule])
     for expected, events in ((True, fire), (False, silent)):
         for given in events:
@@ -100,17 +127,29 @@ CONDITIONS: Cases = [
     ("a_1: {f: 1}\na_2: {g: 1}\ncondition: all of a_*", [{"f": 1, "g": 1}], [{"f": 1}]),
     ("a: {f: 1}\nb: {g: 1}\ncondition: 1 of them", [{"g": 1}], [{}]),
     ("a: {f: 1}\nb: {g: 1}\n_c: {h: 1}\ncondition: all of them", [{"f": 1, "g": 1}], [{"f": 1}]),
-    ("a: {f: 1}\nb: {g: 1}\nc: {h: 1}\ncondition: a and (b or not c)", [{"f": 1}, {"f": 1, "g": 1, "h": 1}], [{"f": 1, "h": 1}]),
+    (
+        "a: {f: 1}\nb: {g: 1}\nc: {h: 1}\ncondition: a and (b or not c)",
+        [{"f": 1}, {"f": 1, "g": 1, "h": 1}],
+        [{"f": 1, "h": 1}],
+    ),
     ("a: {f: 1}\nb: {g: 1}\ncondition: [a, b]", [{"f": 1}, {"g": 1}], [{}]),
     ("a: {f: 1, g: 2}\ncondition: a", [{"f": 1, "g": 2}], [{"f": 1}]),
     ("a: [{f: 1}, {g: 2}]\ncondition: a", [{"f": 1}, {"g": 2}], [{}]),
     ("a: [{f: 1, h: 1}, {g: 2}]\ncondition: not a", [{"f": 1}], [{"g": 2}]),
-    ("keywords: [evil, 'bad*thing']\ncondition: keywords", [{"x": "an EVIL one"}, {"y": ["ok", "a bad old thing."]}], [{"x": "good"}, {}]),
-    ("keywords: {'|all': [one, two]}\ncondition: keywords", [{"x": "one", "y": "two"}, {"x": "two one"}], [{"x": "one"}]),
+    (
+        "keywords: [evil, 'bad*thing']\ncondition: keywords",
+        [{"x": "an EVIL one"}, {"y": ["ok", "a bad old thing."]}],
+        [{"x": "good"}, {}],
+    ),
+    (
+        "keywords: {'|all': [one, two]}\ncondition: keywords",
+        [{"x": "one", "y": "two"}, {"x": "two one"}],
+        [{"x": "one"}],
+    ),
     ("keywords: {'|re': 'a+b'}\ncondition: keywords", [{"x": "zaab"}], [{"x": "ac"}]),
     ("keywords: [4625]\ncondition: keywords", [{"x": 4625}, {"x": "id=4625;"}], [{"x": 462}]),
     ("keywords: [evil]\nf: {g: 1}\ncondition: keywords and not f", [{"x": "evil"}], [{"x": "evil", "g": 1}]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -118,9 +157,7 @@ CONDITIONS: Cases = [
     CONDITIONS,
     ids=[c[0].split("condition: ")[1] + f"-{n}" for n, c in enumerate(CONDITIONS)],
 )
-def test_condition(
-    detection: str, fire: list[dict[str, Any]], silent: list[dict[str, Any]], tmp_path: Path
-) -> None:
+def test_condition(detection: str, fire: Events, silent: Events, tmp_path: Path) -> None:
     """Conditions, selectors and keywords combine as the specification says, in both evaluations."""
     _check(rules.one(tmp_path, detection), fire, silent)
 
@@ -182,7 +219,7 @@ BROKEN = [
 
 @pytest.mark.parametrize(("detection", "kind", "line"), BROKEN, ids=[b[0].replace("\n", " ") for b in BROKEN])
 def test_broken_detection_is_a_problem(detection: str, kind: str, line: int | None, tmp_path: Path) -> None:
-    """What cannot be expressed is an error that names the file and line; the rule is not loaded as something else."""
+    """What cannot be expressed is an error with file and line; no rule is loaded from it."""
     found = rules.load(tmp_path, rules.text(detection))
     assert not found.rules
     (problem,) = found.errors
