@@ -18,14 +18,18 @@ import os
 import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from soc.collect.inputs.identity import Fingerprint
 from soc.errors import ConflictError, SocError
-from soc.event import source_key
+from soc.event import source_key, timestamp
+
+if TYPE_CHECKING:
+    from soc.config import Source
 
 JOURNAL, PREVIOUS, LOCK = "checkpoint.jsonl", "checkpoint.previous.jsonl", "lock"
 COMPACT_BYTES = 4 * 1024 * 1024
@@ -39,7 +43,10 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """How bytes from `offset` on are read. `now`, an event's time text, is the base of years."""
+    """How bytes from `offset` on are read. `now`, an event's time text, is the base of years.
+
+    `shift`: seconds added to the times of a recorded log (`soc.config.Source.shift`).
+    """
 
     offset: int
     now: str
@@ -47,15 +54,17 @@ class Epoch:
     retention: str = "standard"
     host: str = ""
     encoding: str = "utf-8"
+    shift: int = 0
+
+    @classmethod
+    def begin(cls, source: Source, offset: int, now: datetime, encoding: str) -> Epoch:
+        """An epoch with the settings of a source; a recorded log begins in the time it was recorded."""
+        recorded = timestamp(now - timedelta(seconds=source.shift))
+        return cls(offset, recorded, source.timezone, source.retention, source.host, encoding, source.shift)
 
     def same_settings(self, other: Epoch) -> bool:
         """Whether both read alike, apart from when they began."""
-        return (self.timezone, self.retention, self.host, self.encoding) == (
-            other.timezone,
-            other.retention,
-            other.host,
-            other.encoding,
-        )
+        return replace(self, offset=other.offset, now=other.now) == other
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from soc.collect import deadletters
@@ -110,6 +110,7 @@ class Pipeline:
         counts = part.counts
         common = self._common(life, chunk.start)
         key, offset, batch = life.key, chunk.start, self._batch
+        shift = life.epoch_at(offset).shift
         before = len(batch)
         decode = decoder.line
         for i, raw in enumerate(chunk.lines):
@@ -124,6 +125,8 @@ class Pipeline:
                 if "soc.time_from" in event or event["event.kind"] == "pipeline_error":
                     self._undated(event, part, counts)
                 else:
+                    if shift:
+                        _shift(event, shift)
                     part.last_time = event["@timestamp"]
                 event.update(common)
                 event["soc.offset"] = offset
@@ -143,6 +146,8 @@ class Pipeline:
         part.counts.read += 1
         if event.get("event.kind") == "pipeline_error":
             part.counts.unparsed += 1
+        if (shift := life.epoch_at(number).shift) and "soc.time_from" not in event:
+            _shift(event, shift)
         event.update(self._common(life, number))
         event["soc.offset"] = number
         self._batch.append(Incoming(record_id(life.source, own_id or f"{life.generation}\0{number}"), event))
@@ -280,6 +285,12 @@ class Pipeline:
                 if tries:
                     self._note(f"going on after {time.monotonic() - since:.0f} s")
                 return result
+
+
+def _shift(event: Event, seconds: int) -> None:
+    """Move a recorded event in time; its original text keeps the time it had."""
+    event["@timestamp"] = timestamp(moment(event["@timestamp"]) + timedelta(seconds=seconds))
+    event["soc.time_shift"] = seconds
 
 
 def total(counts: Iterable[Counts]) -> Counts:

@@ -345,8 +345,8 @@ def _at_rest(tail: Tail) -> bool:
 
 def _renew(life: Life, source: Source, now: datetime) -> bool:
     old = life.epochs[-1]
-    new = Epoch(life.offset, timestamp(now), source.timezone, source.retention, source.host, old.encoding)
-    if old.same_settings(new) and abs(now - moment(old.now)) < EPOCH_AGE:
+    new = Epoch.begin(source, life.offset, now, old.encoding)
+    if old.same_settings(new) and abs(moment(new.now) - moment(old.now)) < EPOCH_AGE:
         return False
     if old.offset == life.offset:
         life.epochs.pop()

@@ -317,11 +317,8 @@ class FileInput:
             return None
         if not head:
             return None
-        now = timestamp(self._clock())
         source = self.source
-        epoch = Epoch(
-            0, now, source.timezone, source.retention, source.host, encoding_of(head, source.encoding)
-        )
+        epoch = Epoch.begin(source, 0, self._clock(), encoding_of(head, source.encoding))
         life = Life(
             source=source.name,
             generation=new_generation(),
@@ -333,7 +330,7 @@ class FileInput:
             inode=one.stat.inode,
             birth=birth_time(one.path),
             mtime_ns=one.stat.mtime_ns,
-            seen=now,
+            seen=timestamp(self._clock()),
         )
         return life, one
 

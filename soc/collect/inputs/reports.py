@@ -113,9 +113,8 @@ class ReportInput:
         return life
 
     def _new(self, path: Path, seen: FileStat, content: str) -> Life:
-        now = timestamp(self._clock())
         source = self.source
-        epoch = Epoch(0, now, source.timezone, source.retention, source.host, source.encoding)
+        epoch = Epoch.begin(source, 0, self._clock(), source.encoding)
         return Life(
             source=source.name,
             generation=new_generation(),
@@ -126,7 +125,7 @@ class ReportInput:
             inode=seen.inode,
             size=-1,
             contents=[content],
-            seen=now,
+            seen=timestamp(self._clock()),
         )
 
     def read(self, life: Life, path: Path, collector: Collector) -> Iterator[tuple[int, Event]]:

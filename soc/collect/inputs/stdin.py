@@ -15,7 +15,6 @@ from soc.collect.inputs.lines import Chunk, LineSplitter
 from soc.collect.inputs.tail import BLOCK, encoding_of, separator_of
 from soc.collect.stopping import Stop
 from soc.config import Source
-from soc.event import timestamp
 
 PATH = "-"
 POLL_SECONDS = 0.5
@@ -28,7 +27,7 @@ class StdinInput:
         self.source = source
         self.descriptor = descriptor
         encoding = encoding_of(b"", source.encoding)
-        epoch = Epoch(0, timestamp(clock()), source.timezone, source.retention, source.host, encoding)
+        epoch = Epoch.begin(source, 0, clock(), encoding)
         self.life = Life(
             source=source.name,
             generation=new_generation(),
