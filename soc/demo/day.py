@@ -17,6 +17,7 @@ from soc import yamlio
 from soc.demo.benign import hosts, mail, network, web, windows
 from soc.demo.benign.world import ZONE, ZONE_NAME, World
 
+SETTINGS = "soc.yml"
 DAY = date(2026, 3, 2)
 ENDS = datetime.combine(DAY, time(9, 30), ZONE)
 """The last moment of the recorded day: half an hour after the attack, when somebody looks at the queue."""
