@@ -83,9 +83,18 @@ def _append(out: Event, name: str, value: Any) -> None:
 
 
 def _json_text(value: Any) -> str:
+    import json
+
     import orjson
 
-    return orjson.dumps(value, default=str).decode()
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:
+        pass  # deeper than orjson goes, an integer beyond 64 bits, a lone surrogate
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return "(nested too deeply)"
 
 
 def nest(event: Mapping[str, Any]) -> dict[str, Any]:
