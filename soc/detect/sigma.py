@@ -87,6 +87,9 @@ def check(document: YamlDocument, problems: list[Problem]) -> Any:
         message = "collections with `action` are no longer part of Sigma; write the rules out"
         problems.append(Problem("deprecated", message, document.place("action")))
         return None
+    for name in ("id", "title", "level", "status", "name"):
+        if not isinstance(data.get(name, ""), str):
+            problems.append(Problem(name, f"{name} must be text; put it in quotes", document.place(name)))
     data = _plain_keys(document, data, problems)
     if len(problems) > before:
         return None
@@ -111,7 +114,10 @@ def _plain_keys(document: YamlDocument, data: dict[str, Any], problems: list[Pro
         if isinstance(value, list):
             return [walk(v, (*at, i)) for i, v in enumerate(value)]
         if not isinstance(value, dict):
-            return value
+            # pySigma keeps numbers as floats, which are exact only up to here
+            return (
+                str(value) if type(value) is int and abs(value) > 2**53 and "|" not in str(at[-1]) else value
+            )
         out = {}
         for key, inner in value.items():
             if not isinstance(key, str):
