@@ -241,10 +241,10 @@ def free_port() -> int:
 
 
 def _stored_password(password: str) -> str:
-    """A salted hash as the server's file realm reads it (algorithm SSHA256)."""
-    salt = "soctests"
-    digest = hashlib.sha256(password.encode() + salt.encode()).digest()
-    return "{SSHA256}" + salt + base64.b64encode(digest).decode()
+    """A salted hash as the server's file realm reads it (PBKDF2 with HMAC-SHA512, 32 bytes)."""
+    salt = b"salt of the tests of this project"[:32]
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 1000, 32)
+    return "{PBKDF2}1000$" + base64.b64encode(salt).decode() + "$" + base64.b64encode(digest).decode()
 
 
 def certificate(folder: Path, name: str = "node") -> tuple[Path, Path]:
@@ -332,8 +332,10 @@ def start(plan: Plan, *, owner: int | None = None) -> Node:
         repository=str(folder / "repository"),
         pid=supervisor.pid,
     )
-    _wait(node, supervisor)
-    supervisor.returncode = 0  # the supervisor outlives this handle on purpose; it ends with the test run
+    try:
+        _wait(node, supervisor)
+    finally:
+        supervisor.returncode = 0  # the supervisor outlives this handle on purpose; it ends with the test run
     return node
 
 
@@ -349,6 +351,8 @@ def _wait(node: Node, supervisor: subprocess.Popen[bytes]) -> None:
             continue
         if health.get("status") in {"green", "yellow"}:
             return
+        if health.get("status") == 401:
+            break
         time.sleep(0.3)
     log = _log(node)
     node.stop()

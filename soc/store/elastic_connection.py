@@ -10,7 +10,6 @@ pauses, until `patience` is over. Everything that this package sends may be sent
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import stat
@@ -80,6 +79,20 @@ def read_secret(path: str) -> str:
     if not text:
         raise UsageError("the file for the store's secret is empty", place=path)
     return text
+
+
+def check_ca(path: str) -> None:
+    """Raise `UsageError` when a file holds no CA certificate."""
+    import ssl
+
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise UsageError("this is not a CA certificate in PEM form", place=path) from None
+    except OSError as error:
+        raise UsageError(
+            f"the store's CA certificate cannot be read: {error.strerror}", place=path
+        ) from None
 
 
 def is_loopback(host: str) -> bool:
@@ -155,8 +168,8 @@ class Connection:
         self._auth = credentials(settings, environ)
         self._ca = settings.ca
         self._reached = False
-        if self._ca and not Path(self._ca).is_file():
-            raise UsageError("there is no such file with the store's CA certificate", place=self._ca)
+        if self._ca:
+            check_ca(self._ca)
 
     @property
     def signed_in(self) -> bool:
@@ -166,7 +179,6 @@ class Connection:
     @cached_property
     def client(self) -> Elasticsearch:
         """The official client. It speaks the language of version 8, which servers 8 and 9 understand."""
-        import ssl
         import warnings
 
         from elastic_transport import Urllib3HttpNode
@@ -185,26 +197,21 @@ class Connection:
 
         # hints to developers of clients (deprecations) that users of this program can do nothing about
         warnings.filterwarnings("ignore", category=ElasticsearchWarning)
-        # says each retry at level WARNING, which Python prints when nobody listens; we report the end result
-        logging.getLogger("stamina").addHandler(logging.NullHandler())
         tls: dict[str, Any] = {}
         if self.name.startswith("https://"):
             tls = {"verify_certs": True} | ({"ca_certs": self._ca} if self._ca else {})
-        try:
-            return Elasticsearch(
-                self.name,
-                **self._auth,
-                **tls,
-                node_class=Node,
-                serializer=OrjsonSerializer(),
-                connections_per_node=CONNECTIONS,
-                request_timeout=self.timeout,
-                max_retries=0,
-                retry_on_timeout=False,
-                http_compress=not is_loopback(urlsplit(self.name).hostname or ""),
-            )
-        except ssl.SSLError:
-            raise UsageError("this is not a CA certificate in PEM form", place=self._ca) from None
+        return Elasticsearch(
+            self.name,
+            **self._auth,
+            **tls,
+            node_class=Node,
+            serializer=OrjsonSerializer(),
+            connections_per_node=CONNECTIONS,
+            request_timeout=self.timeout,
+            max_retries=0,
+            retry_on_timeout=False,
+            http_compress=not is_loopback(urlsplit(self.name).hostname or ""),
+        )
 
     def call(
         self,
@@ -227,7 +234,11 @@ class Connection:
     def attempts(self) -> Iterator[Any]:
         """Attempts with growing pauses: contexts that swallow `TransientError` while patience lasts."""
         import stamina
+        from stamina.instrumentation import set_on_retry_hooks
 
+        set_on_retry_hooks(
+            ()
+        )  # by default each retry is logged, to standard output even; the end result is said
         patience = self.patience if self._reached else min(self.patience, FIRST_PATIENCE)
         yield from stamina.retry_context(
             on=TransientError,
@@ -246,14 +257,14 @@ class Connection:
             headers["content-type"] = NDJSON if lines else "application/json"
         try:
             answer = self.client.perform_request(method, path, params=params, headers=headers, body=body)
-        except elasticsearch.ApiError as error:
-            self._reached = True
-            raise self._meaning(error.status_code, error.body) from None
         except elasticsearch.UnsupportedProductError:
             raise StoreUnavailableError(
                 f"what answers at {self.name} is not Elasticsearch",
                 hint="check the address: soc config show --origin",
             ) from None
+        except elasticsearch.ApiError as error:
+            self._reached = True
+            raise self._meaning(error.status_code, error.body) from None
         except elasticsearch.TransportError as error:
             raise self._broken(error) from None
         self._reached = True
@@ -263,7 +274,7 @@ class Connection:
         """What a failed connection means."""
         import elasticsearch
 
-        text = str(error)
+        text = str(getattr(error, "message", error))
         if isinstance(error, elasticsearch.SSLError) or "CERTIFICATE_VERIFY_FAILED" in text:
             if "CERTIFICATE_VERIFY_FAILED" in text:
                 return StoreUnavailableError(
@@ -335,7 +346,7 @@ def error_of(body: Any) -> tuple[str, str]:
 
 
 _UNAUTHORISED = re.compile(
-    r"action \[(?P<action>[^\]]+)\] is unauthorized for (?:user|API key id) \[(?P<user>[^\]]*)\]"
+    r"action \[(?P<action>.+?)\] is unauthorized for (?:user|API key id) \[(?P<user>[^\]]*)\]"
 )
 _GRANTED = re.compile(r"granted by the (?P<scope>\w+) privileges? \[(?P<names>[^\]]+)\]")
 _INDICES = re.compile(r"on (?:restricted )?indices \[(?P<names>[^\]]+)\]")
