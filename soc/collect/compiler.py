@@ -418,6 +418,8 @@ class Compiler:
         for prefix, (local, _) in scope.names.items():
             if prefix.endswith(".") and name.startswith(prefix):
                 return self.path(local, name[len(prefix) :].split(".")), False
+        if scope.open and name[:1] == "[" and name[-1:] == "]":
+            return self.path("doc", [name[1:-1]]), False  # a key that has dots itself
         if scope.open:
             return self.path("doc", name.split(".")), False
         known = ", ".join(sorted(n for n in scope.names if not n.endswith(".")))

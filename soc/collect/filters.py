@@ -385,7 +385,70 @@ def reason(value: Any) -> Any:
     return "; ".join(part.strip() for part in (_text(value) or "").split(";") if part.strip()) or None
 
 
+def cve_names(value: Any) -> Any:
+    """The CVE names in a list such as Suricata's `["CVE_2021_41773"]`."""
+    texts = value if isinstance(value, list) else [value]
+    return cve([str(item or "").replace("_", "-") for item in texts])
+
+
+def _of_each(value: Any, key: str) -> list[Any]:
+    items = value if isinstance(value, list) else [value]
+    return [item[key] for item in items if isinstance(item, dict) and item.get(key) not in (None, "")]
+
+
+def rdata(value: Any) -> Any:
+    """`rdata` of each answer of a DNS reply."""
+    return [_text(v) for v in _of_each(value, "rdata") if _text(v)] or None
+
+
+def resolved(value: Any) -> Any:
+    """Those `rdata` of the answers of a DNS reply that are addresses."""
+    return [v for v in _of_each(value, "rdata") if isinstance(v, str) and is_address(v)] or None
+
+
+def rrname(value: Any) -> Any:
+    """`rrname` of the first query."""
+    return next(iter(_of_each(value, "rrname")), None)
+
+
+def rrtype(value: Any) -> Any:
+    """`rrtype` of the first query."""
+    return next(iter(_of_each(value, "rrtype")), None)
+
+
+def only_addresses(value: Any) -> Any:
+    """Those items of a list that are IP addresses."""
+    items = value if isinstance(value, list) else [value]
+    return [v for v in items if isinstance(v, str) and is_address(v)] or None
+
+
+def angles(value: Any) -> Any:
+    """A list of mail addresses without the angle brackets around each."""
+    items = value if isinstance(value, list) else [value]
+    return [v for v in (ranges(item) for item in items) if v] or None
+
+
+def cvss(value: Any) -> Any:
+    """`CVSS`, where there is a vector of it."""
+    return "CVSS" if _text(value) else None
+
+
+def url_host(value: Any) -> Any:
+    """The host of a URL."""
+    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@?#]*@)?(\[[0-9A-Fa-f:.]+\]|[^/:?#]+)", _text(value) or "")
+    return found.group(1).strip("[]") if found else None
+
+
 FILTERS: Mapping[str, Filter] = {
+    "cvss": cvss,
+    "url_host": url_host,
+    "cve_names": cve_names,
+    "rdata": rdata,
+    "resolved": resolved,
+    "rrname": rrname,
+    "rrtype": rrtype,
+    "only_addresses": only_addresses,
+    "angles": angles,
     "known": known,
     "queue": queue,
     "first_word": first_word,

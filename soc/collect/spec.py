@@ -146,7 +146,7 @@ class Spec:
     samples: tuple[Sample, ...]
 
 
-_OWN = {"name", "title", "description", "recognise", "samples", "extends", "references"}
+_OWN = {"name", "title", "description", "recognise", "samples", "extends", "references", "logsources"}
 """Keys that a collector does not take over from the one that it extends."""
 
 
