@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from soc.cli.app import verb
-from soc.cli.output import Column
 from soc.cli.session import session
 from soc.errors import ExitCode
 
 app = verb()
-
-STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
 @app.command("doctor")
@@ -26,19 +23,8 @@ def doctor() -> int:
       soc doctor --store https://search.example:9200 --output json
     """
     from soc import doctor as checks
+    from soc.cli.checks import show_checks
 
     s = session()
-    rows = [
-        {"check": check.name, "state": str(check.state), "found": check.found, "next": check.next}
-        for check in checks.examine(s.config, s.store)
-    ]
-    s.out.rows(
-        rows,
-        [
-            Column("check", style="bold"),
-            Column("state", styles=STYLES),
-            Column("found", wide=True),
-            Column("next", wide=True),
-        ],
-    )
-    return ExitCode.FAILED if any(row["state"] == "failed" for row in rows) else ExitCode.DONE
+    failed = show_checks(s.out, checks.examine(s.config, s.store))
+    return ExitCode.FAILED if failed else ExitCode.DONE
