@@ -58,7 +58,16 @@ def fields() -> dict[str, str]:
     return out
 
 
-_OPEN = ("labels.", "winlog.", "powershell.", "sysmon.", "auditd.log.", "suricata.eve.", "zeek.", "soc.extra.")
+_OPEN = (
+    "labels.",
+    "winlog.",
+    "powershell.",
+    "sysmon.",
+    "auditd.log.",
+    "suricata.eve.",
+    "zeek.",
+    "soc.extra.",
+)
 _OBJECTS = ("object", "flattened")
 
 
@@ -196,6 +205,13 @@ def converter(name: str) -> Callable[[Any], Any]:
     return _any if kind is None else _CONVERTERS[kind]
 
 
+def _written(value: Any) -> str:
+    try:
+        return str(value)
+    except ValueError:
+        return f"{value:#x}"  # an integer of more digits than Python writes in decimal
+
+
 def conform(event: Event) -> Event:
     """The event with each value in the type of its field, and what does not fit under `soc.misfit`.
 
@@ -213,15 +229,15 @@ def conform(event: Event) -> Event:
                 if item is not None:
                     try:
                         kept.append(convert(item))
-                    except (ValueError, TypeError):
-                        misfits.append(f"{name}={item}")
+                    except (ValueError, TypeError, OverflowError):
+                        misfits.append(f"{name}={_written(item)}")
             if kept:
                 out[name] = kept if len(kept) > 1 else kept[0]
             continue
         try:
             out[name] = convert(value)
-        except (ValueError, TypeError):
-            misfits.append(f"{name}={value}")
+        except (ValueError, TypeError, OverflowError):
+            misfits.append(f"{name}={_written(value)}")
     if misfits:
         earlier = out.get(MISFIT, [])
         out[MISFIT] = (earlier if isinstance(earlier, list) else [earlier]) + misfits

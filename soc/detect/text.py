@@ -50,4 +50,7 @@ def canonical(value: object) -> str:
         return "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
-    return str(value)
+    try:
+        return str(value)
+    except ValueError:
+        return f"{value:#x}"  # an integer of more digits than Python writes in decimal

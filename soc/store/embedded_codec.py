@@ -63,6 +63,10 @@ def _encode_exactly(body: Mapping[str, Any]) -> str:
         text = json.dumps(body, separators=(",", ":"))
     except RecursionError:
         raise UnfitError("nested too deeply") from None
+    except UnfitError:
+        raise
+    except ValueError:
+        raise UnfitError("an integer has more digits than can be written") from None
     if len(text) > MAX_BYTES:
         raise UnfitError(f"larger than {MAX_BYTES} bytes")
     return text

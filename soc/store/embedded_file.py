@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -160,7 +161,7 @@ class Database:
                 cached_statements=64,
             )
             try:
-                prepare(connection, self.path)
+                prepare(connection, self.path, self._busy_seconds)
             except BaseException:
                 connection.close()
                 raise
@@ -304,7 +305,7 @@ def check_access(path: Path) -> None:
         )
 
 
-def prepare(connection: sqlite3.Connection, path: Path) -> None:
+def prepare(connection: sqlite3.Connection, path: Path, busy_seconds: float) -> None:
     """Settings of a connection, and the tables where the file is new; refuses files that are not ours."""
     connection.execute("PRAGMA foreign_keys = OFF")
     application, tables = _contents(connection)
@@ -313,8 +314,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     if application == 0:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
+    if use_wal(connection, busy_seconds) != "wal":
         raise UsageError(
             "the file system under the store has no shared memory",
             place=path,
@@ -335,6 +335,23 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             place=path,
             hint="use the newer soc; nothing was changed",
         )
+
+
+def use_wal(connection: sqlite3.Connection, busy_seconds: float) -> str:
+    """Switch to write-ahead logging; the mode that then holds.
+
+    While another process switches the same new file, SQLite says "locked" at once instead of waiting.
+    """
+    until = time.monotonic() + busy_seconds
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return str(mode)
 
 
 def _contents(connection: sqlite3.Connection) -> tuple[int, int]:

@@ -518,6 +518,14 @@ def test_values_that_are_not_json_are_rejected_by_name(opened: Opener, odd: Any)
     assert "the.field" in outcome.reason
 
 
+def test_an_integer_of_thousands_of_digits_is_rejected(opened: Opener) -> None:
+    """Python itself would not read it back; its neighbours are stored."""
+    store = opened()
+    outcomes = store.append([Incoming("odd", {**made("g", 0).event, "x": 10**5_000}), made("g", 1)])
+    assert [o.fate for o in outcomes] == [Fate.REJECTED, Fate.STORED]
+    assert "digits" in outcomes[0].reason
+
+
 def test_a_name_that_is_no_text_is_rejected(opened: Opener) -> None:
     """JSON would turn 1 into "1"."""
     bad: Any = {**made("g", 0).event, 1: "x"}
