@@ -121,9 +121,15 @@ def _fields(rule: Rule, place: PlaceOf, written: Mapping[str, set[str] | None]) 
         return
     collected = {name for fields in there if fields for name in fields}
     for name in rule.fields:
-        if name not in collected and name not in unknown and not name.startswith(ALWAYS_THERE):
+        if name not in unknown and not name.startswith(ALWAYS_THERE) and not _among(name, collected):
             message = f"no collector of its log source ({rule.logsource}) writes {name}"
             yield _warning("uncollected_field", message, _place_of_field(rule, place, name))
+
+
+def _among(name: str, collected: Collection[str]) -> bool:
+    """Whether a field, or the part of a record that it lies in, is collected."""
+    parts = name.split(".")
+    return any(".".join(parts[:n]) in collected for n in range(1, len(parts) + 1))
 
 
 def _place_of_field(rule: Rule, place: PlaceOf, name: str) -> Place:

@@ -250,11 +250,12 @@ def enough(rule_path: Path, samples: Samples) -> list[Problem]:
 class Bench:
     """A place to try rules: an embedded store in a folder of its own, thrown away afterwards.
 
-    Use it as a context manager. Each rule keeps a position of its own in the store, so that a case's events
-    are swept alone.
+    Use it as a context manager. Each case's events are swept alone: with its rule, which keeps a position of
+    its own in the store, or, where `rules` are given, with all of these together.
     """
 
     collectors: Collectors
+    rules: Sequence[Rule] = ()
     _stack: ExitStack = field(default_factory=ExitStack)
     _sweepers: dict[str, Sweeper] = field(default_factory=dict)
     _count: int = 0
@@ -292,12 +293,14 @@ class Bench:
         return CaseResult(rule, case, len(events), hits, fault)
 
     def _sweeper(self, rule: Rule) -> Sweeper:
-        if rule.id not in self._sweepers:
+        name = "all" if self.rules else rule.id
+        if name not in self._sweepers:
             from soc.detect.sweep import Sweeper
 
-            sweeper = self._sweepers[rule.id] = Sweeper(self._store, [rule], name=f"samples-{rule.id}")
+            sweeper = Sweeper(self._store, self.rules or [rule], name=f"samples-{name}")
             sweeper.run()  # the first sweep begins at the end of what is there
-        return self._sweepers[rule.id]
+            self._sweepers[name] = sweeper
+        return self._sweepers[name]
 
     def _events(self, case: Case) -> Iterator[Event]:
         from soc.collect.collector import Context
