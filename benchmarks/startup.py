@@ -15,22 +15,37 @@ from benchmarks.common import in_turn, machine, peak_memory_of_children, run, sp
 
 
 def fill(store: Path, alerts: int) -> None:
-    """Put alerts into an embedded store."""
+    """Raise alerts in an embedded store, each by a sweep over an event from an address of its own."""
     from soc.config import StoreSettings
+    from soc.content import shipped
+    from soc.detect.ruleset import load_rules
+    from soc.detect.sweep import Start, sweep
     from soc.store import open_store
-    from soc.store.contract import Write
+    from soc.store.contract import Incoming
 
+    line = '{ip} - - [02/Mar/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 512 "-" "sqlmap/1.8"'
+    events = [
+        Incoming(
+            f"benchmark-{i:012x}",
+            {
+                "@timestamp": f"2026-03-02T08:{i // 60 % 60:02}:{i % 60:02}.000000Z",
+                "soc.layer": 1,
+                "event.kind": "event",
+                "event.dataset": "nginx.access",
+                "event.original": line.format(ip=f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}"),
+                "source.ip": f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}",
+                "http.request.method": "GET",
+                "http.response.status_code": 200,
+                "url.path": "/",
+                "user_agent.original": "sqlmap/1.8",
+            },
+        )
+        for i in range(alerts)
+    ]
     with open_store(StoreSettings(target=str(store))) as opened:
-        opened.init()
-        batch = [Write("alert", f"A-{i:06X}", alert_body(i), 0) for i in range(alerts)]
-        opened.write(batch)
-
-
-def alert_body(number: int) -> dict[str, object]:
-    """An alert as a sweep writes it."""
-    from soc.respond.alerts import sample_body
-
-    return sample_body(number)
+        opened.append(events)
+        raised = sweep(opened, load_rules([shipped("rules")]).runnable, start=Start())
+        print(f"{len(raised.alerts.opened)} alerts in the store")
 
 
 def main() -> None:

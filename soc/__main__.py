@@ -36,6 +36,22 @@ def run() -> int:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"error: {where}{error.strerror or error}\n")
         return ExitCode.FAILED
+    except Exception as error:  # noqa: BLE001 - the last resort: a sentence, not a trace
+        return unexpected(error)
+
+
+def unexpected(error: Exception) -> int:
+    """Say that the program itself is at fault; the trace is shown with -v, for whoever mends it."""
+    from soc.cli.session import session
+    from soc.cli.text import safe
+
+    if session().verbose:
+        import traceback
+
+        sys.stderr.write(traceback.format_exc())
+    kind = type(error).__name__
+    sys.stderr.write(f"error: unexpected {kind}: {safe(str(error))}\nnext: run it again with -v and report it\n")
+    return ExitCode.FAILED
 
 
 def report(error: SocError) -> None:
