@@ -31,6 +31,7 @@ Tree = int | list[Any]
 """A predicate: the index of a test, or [kind, part, …] with kind 0 and, 1 or, 2 not."""
 
 _AND, _OR, _NOT = 0, 1, 2
+_OPS = {op.value: op for op in Op}
 
 
 class Finding(msgspec.Struct, array_like=True, omit_defaults=True):
@@ -114,17 +115,17 @@ class TestTable:
     def predicate(self, tree: Any) -> Predicate:
         """Numbers as a predicate. Raises ValueError, IndexError or TypeError for what is none."""
         if type(tree) is int:
-            if tree < 0:
-                raise ValueError("a negative test number")
             return self.tests[tree]
-        kind, *parts = tree
-        if kind == _NOT:
-            (only,) = parts
-            return Not(self.predicate(only))
-        if kind not in (_AND, _OR):
+        tests = self.tests
+        # a loop over the parts, not a call for each: most of them are tests
+        inner = tuple([tests[part] if type(part) is int else self.predicate(part) for part in tree[1:]])
+        if tree[0] == _AND:
+            return And(inner)
+        if tree[0] == _OR:
+            return Or(inner)
+        if tree[0] != _NOT or len(inner) != 1:
             raise ValueError("an unknown kind of node")
-        inner = tuple(self.predicate(part) for part in parts)
-        return And(inner) if kind == _AND else Or(inner)
+        return Not(inner[0])
 
 
 class Cache:
@@ -146,7 +147,7 @@ class Cache:
             if contents.format != FORMAT:
                 return
             tests = [_test(row) for row in contents.tests]
-        except (OSError, ValueError, TypeError, msgspec.MsgspecError, RecursionError):
+        except (OSError, ValueError, TypeError, KeyError, msgspec.MsgspecError, RecursionError):
             return
         self.table = TestTable(tests)
         self.entries = contents.entries
@@ -176,7 +177,7 @@ def _test(row: Sequence[Any]) -> Test:
     field, op, operand, cased, flags = row
     if isinstance(operand, list):
         operand = tuple(operand)
-    return Test(field, Op(op), operand, cased, flags)
+    return Test(field, _OPS[op], operand, cased, flags)
 
 
 def _private(path: Path) -> None:

@@ -14,14 +14,16 @@ event. The results are those of `soc.detect.predicate.evaluate`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import getitem
 from typing import Any
 
 from soc.detect.atoms import NONE, Budget, FieldTable, Memo, Sight
-from soc.detect.predicate import And, Not, Op, Predicate, Test, Verdict, evaluate_test, tests
+from soc.detect.pauses import collection_paused
+from soc.detect.predicate import And, Op, Predicate, Test, Verdict, evaluate_test, tests
 from soc.detect.rule import Rule
+from soc.detect.trees import Atoms, Truth, kleene, leaves, needed, truth_of
 
 REMEMBERED = 32_000_000
 """Default bound on remembered values, in characters."""
@@ -31,9 +33,6 @@ COMBINATIONS = 50_000
 
 PARTITIONS = 4096
 """How many partitions are kept before they are all forgotten."""
-
-Truth = Callable[[set[int]], bool]
-"""Whether a predicate holds, given the atoms that do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +101,21 @@ class Matcher:
     """
 
     def __init__(self, rules: Iterable[Rule], *, remembered: int = REMEMBERED) -> None:
-        self._numbers: dict[Test, int] = {}
         self._budget = Budget(remembered)
         self._rules = [rule for rule in rules if rule.runnable and not rule.blind]
         routing = {t.field for rule in self._rules for t in tests(rule.source) if t.field}
         self._route_names = tuple(sorted(routing))
-        self._compiled = [self._compile(n, rule, routing) for n, rule in enumerate(self._rules)]
-        self._sources = self._group_by_source()
-        self._tables = self._make_tables()
+        self._atoms = Atoms(routing)
+        with collection_paused():
+            self._compiled = [self._compile(n, rule) for n, rule in enumerate(self._rules)]
+            self._sources = self._group_by_source()
+            self._tables = self._make_tables()
         self._route_memos = tuple(self._tables[name].memo for name in self._route_names)
         self._keywords = self._tables.get(None)
         self._partitions: dict[tuple[Sight, ...], _Partition] = {}
         self._combinations = 0
-        self._referred = {n: Sight(frozenset((n,))) for t, n in self._numbers.items() if t.op is Op.FIELDREF}
+        numbered = enumerate(self._atoms.tests)
+        self._referred = {n: Sight(frozenset((n,))) for n, test in numbered if test.op is Op.FIELDREF}
         self._matches = [Match(rule, Verdict.TRUE) for rule in self._rules]
 
     @property
@@ -189,45 +190,37 @@ class Matcher:
 
     # ---------------------------------------------------------------- building
 
-    def _compile(self, number: int, rule: Rule, routing: set[str]) -> _Compiled:
-        compiled = _Compiled(number, rule, self._tree(rule.predicate))
-        found = set(tests(rule.predicate))
-        compiled.keywords = any(t.field is None for t in found)
-        references = [t for t in found if t.op is Op.FIELDREF]
-        compiled.references = tuple((self._numbers[t], t) for t in references)
-        named = {t.field for t in found if t.op is not Op.FIELDREF and t.field is not None}
-        compiled.fields = tuple(sorted(named - routing))
-        compiled.needs = self._needs(rule.predicate, routing)
-        parts = rule.predicate.parts if isinstance(rule.predicate, And) else (rule.predicate,)
-        compiled.routed = [
-            self._tree(part)
-            for part in parts
-            if part != rule.source and all(_routes(t, routing) for t in tests(part))
-        ]
+    def _compile(self, number: int, rule: Rule) -> _Compiled:
+        atoms = self._atoms
+        tree = atoms.tree(rule.predicate)
+        compiled = _Compiled(number, rule, tree)
+        names: set[str] = set()
+        for atom in set(leaves(tree)):
+            test = atoms.tests[atom]
+            if test.op is Op.FIELDREF:
+                compiled.references += ((atom, test),)
+            elif test.field is None:
+                compiled.keywords = True
+            elif atoms.costs[atom] is not None:
+                names.add(test.field)
+        compiled.fields = tuple(names)
+        gate = needed(tree, atoms.costs)
+        compiled.needs = None if gate is None else gate[1]
+        if isinstance(rule.predicate, And) and rule.predicate.parts[:1] == (rule.source,):
+            compiled.routed = [
+                part for part in tree[1][1:] if all(atoms.costs[n] is None for n in leaves(part))
+            ]
         return compiled
-
-    def _tree(self, predicate: Predicate) -> Any:
-        """A predicate with the numbers of atoms as its leaves: int, or (kind, parts)."""
-        if isinstance(predicate, Test):
-            return self._numbers.setdefault(predicate, len(self._numbers))
-        if isinstance(predicate, Not):
-            return (Not, (self._tree(predicate.part),))
-        return (type(predicate), tuple([self._tree(part) for part in predicate.parts]))
-
-    def _needs(self, predicate: Predicate, routing: set[str]) -> frozenset[int] | None:
-        """Atoms of which one must be true (or undecided) for the predicate not to be false; None: none."""
-        found = needed(predicate, routing)
-        return None if found is None else frozenset(self._numbers[t] for t in found[1])
 
     def _group_by_source(self) -> list[tuple[Any, list[_Compiled]]]:
         groups: dict[Predicate, list[_Compiled]] = {}
         for compiled in self._compiled:
             groups.setdefault(compiled.rule.source, []).append(compiled)
-        return [(self._tree(source), members) for source, members in groups.items()]
+        return [(self._atoms.tree(source), members) for source, members in groups.items()]
 
     def _make_tables(self) -> dict[str | None, FieldTable]:
         by_field: dict[str | None, list[tuple[int, Test]]] = {name: [] for name in self._route_names}
-        for test, number in self._numbers.items():
+        for number, test in enumerate(self._atoms.tests):
             if test.op is not Op.FIELDREF:
                 by_field.setdefault(test.field, []).append((number, test))
         return {name: FieldTable(found, self._budget) for name, found in by_field.items()}
@@ -275,74 +268,3 @@ def _number(compiled: _Compiled) -> int:
 def _union(sights: Sequence[Sight]) -> Sight:
     true = NONE.union(*[s.true for s in sights])
     return Sight(true, NONE.union(*[s.undecided for s in sights]) - true)
-
-
-def _routes(test: Test, routing: set[str]) -> bool:
-    return test.field in routing and test.op is not Op.FIELDREF
-
-
-_COST = {Op.NULL: 1000.0, Op.EXISTS: 800.0, Op.EQUALS: 2.0, Op.CIDR: 20.0, Op.REGEX: 10.0, Op.WILDCARD: 5.0}
-
-
-def _cost(test: Test) -> float:
-    """How often a test may be true, roughly: what is rare makes a good gate."""
-    if test.op in _COST:
-        return _COST[test.op]
-    if isinstance(test.operand, str) and test.op is not Op.FIELDREF:
-        return 1.0 + 60.0 / (1 + len(test.operand))
-    return 100.0
-
-
-def needed(predicate: Predicate, routing: set[str]) -> tuple[float, set[Test]] | None:
-    """The cheapest set of tests of which one must hold for the predicate to hold, with its cost.
-
-    None when it can hold without any. Tests of routing fields do not count: they hold for a whole partition.
-    """
-    if isinstance(predicate, Test):
-        return None if _routes(predicate, routing) else (_cost(predicate), {predicate})
-    if isinstance(predicate, Not):
-        return None
-    found = [needed(part, routing) for part in predicate.parts]
-    if isinstance(predicate, And):
-        return min((f for f in found if f is not None), key=lambda f: f[0], default=None)
-    known = [f for f in found if f is not None]
-    if len(known) < len(found):
-        return None
-    return sum(f[0] for f in known), set().union(*(f[1] for f in known))
-
-
-def truth_of(tree: Any) -> Truth:
-    """A tree of atoms as a function of the set of true atoms."""
-    if isinstance(tree, int):
-        return lambda true: tree in true
-    kind, parts = tree
-    if kind is Not:
-        inner = truth_of(parts[0])
-        return lambda true: not inner(true)
-    atoms = frozenset(part for part in parts if isinstance(part, int))
-    rest = [truth_of(part) for part in parts if not isinstance(part, int)]
-    if kind is And:
-        if not rest:
-            return atoms.issubset
-        return lambda true: atoms.issubset(true) and all(part(true) for part in rest)
-    if not rest:
-        return lambda true: not atoms.isdisjoint(true)
-    return lambda true: not atoms.isdisjoint(true) or any(part(true) for part in rest)
-
-
-def kleene(tree: Any, true: set[int], undecided: frozenset[int]) -> Verdict:
-    """The verdict of a tree of atoms where some are undecided (Kleene's strong logic)."""
-    if isinstance(tree, int):
-        return Verdict.TRUE if tree in true else Verdict.UNDECIDED if tree in undecided else Verdict.FALSE
-    kind, parts = tree
-    if kind is Not:
-        inner = kleene(parts[0], true, undecided)
-        return {Verdict.TRUE: Verdict.FALSE, Verdict.FALSE: Verdict.TRUE}.get(inner, inner)
-    settled, result = (Verdict.FALSE, Verdict.TRUE) if kind is And else (Verdict.TRUE, Verdict.FALSE)
-    for part in parts:
-        verdict = kleene(part, true, undecided)
-        if verdict is settled:
-            return settled
-        if verdict is Verdict.UNDECIDED:
-            result = verdict
-    return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from soc import content, yamlio
 from soc.detect.cache import Cache, Entry, Finding, Record
 from soc.detect.logsources import Declared, Logsources, declared_by
+from soc.detect.pauses import collection_paused
 from soc.detect.pipelines import FOLDER, Pipelines, load_pipelines
 from soc.detect.predicate import NOTHING, And, Predicate, tests
 from soc.detect.rule import DEFAULT_LEVEL, Logsource, Rule, duration
@@ -111,11 +113,12 @@ def load_rules(
     pipelines = load_pipelines([content.shipped("rules"), *(f for f in folders if f.is_dir())])
     if declared is None:
         declared = _shipped_declarations()
-    loader = _Loader(pipelines, Logsources(declared, pipelines), _cache(cache, pipelines))
-    loader.problems += pipelines.problems
-    loader.read(folders, progress)
-    loader.apply_filters()
-    loader.cache.save(loader.used)
+    with collection_paused():
+        loader = _Loader(pipelines, Logsources(declared, pipelines), _cache(cache, pipelines))
+        loader.problems += pipelines.problems
+        loader.read(folders, progress)
+        loader.apply_filters()
+        loader.cache.save(loader.used)
     return Ruleset(list(loader.rules.values()), loader.problems, tuple(folders))
 
 
@@ -142,9 +145,16 @@ def _version_of(package: str) -> str:
 
 def rule_files(folder: Path) -> Iterator[Path]:
     """The rule files below a folder (or the file itself): without samples, pipelines and hidden files."""
-    for path in content.files(folder):
-        if folder.is_file() or FOLDER not in path.relative_to(folder).parts[:-1]:
-            yield path
+    if not folder.is_dir():
+        yield from content.files(folder) if folder.exists() else ()
+        return
+    found: list[list[str]] = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [
+            name for name in folders if name not in ("samples", FOLDER) and not name.startswith(".")
+        ]
+        found += [[root, n] for n in names if n.endswith((".yml", ".yaml")) and not n.startswith(".")]
+    yield from (Path(root, name) for root, name in sorted(found))
 
 
 class _Loader:
@@ -158,6 +168,7 @@ class _Loader:
         self.rules: dict[str, Rule] = {}
         self.filters: list[tuple[Record, str]] = []
         self.problems: list[Problem] = []
+        self._source_texts: dict[Logsource, str] = {}
 
     def read(self, folders: Sequence[Path], progress: Progress | None) -> None:
         found: list[tuple[int, Path]] = []
@@ -176,16 +187,16 @@ class _Loader:
     def entry(self, path: Path) -> list[Record]:
         """The records of a file, from the cache or compiled now; its problems are noted."""
         try:
-            raw = path.read_bytes() if path.stat().st_size <= yamlio.MAX_BYTES else None
+            with path.open("rb", buffering=0) as file:
+                raw = file.read(yamlio.MAX_BYTES + 1) or b""
         except OSError as error:
             self.problems.append(Problem("unreadable", error.strerror or str(error), Place(str(path))))
             return []
-        digest = hashlib.blake2b(raw or b"", digest_size=16).hexdigest()
-        entry = self.cache.entries.get(digest) if raw else None
+        digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
+        entry = self.cache.entries.get(digest)
         if entry is None:
             entry = _compile_file(path, self.pipelines, self.cache)
-            if raw:
-                self.cache.add(digest, entry)
+            self.cache.add(digest, entry)
         self.used.add(digest)
         for f in entry.findings:
             place = Place(str(path), f.line, f.column)
@@ -231,12 +242,18 @@ class _Loader:
             predicate=_both(source, detection),
             source=source,
             fields=record.fields,
-            version=_version(record.version, source),
+            version=self.version(record.version, logsource, source),
             attributes=record.attributes,
             correlation=record.definition,
             blind=blind,
             undecidable=record.undecidable,
         )
+
+    def version(self, own: str, logsource: Logsource, source: Predicate) -> str:
+        """The version of a rule: what it says itself, and the condition of its log source."""
+        if logsource not in self._source_texts:
+            self._source_texts[logsource] = repr(source)
+        return hashlib.blake2b(f"{own}\0{self._source_texts[logsource]}".encode(), digest_size=12).hexdigest()
 
     def apply_filters(self) -> None:
         """Add the condition of each filter document to the rules that it names."""
@@ -252,10 +269,6 @@ def _both(source: Predicate, detection: Predicate) -> Predicate:
     if isinstance(detection, And):
         return And((source, *detection.parts))
     return And((source, detection))
-
-
-def _version(own: str, source: Predicate) -> str:
-    return hashlib.blake2b(f"{own}\0{source!r}".encode(), digest_size=12).hexdigest()
 
 
 # ------------------------------------------------------------------ compiling

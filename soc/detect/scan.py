@@ -352,7 +352,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def exit_code(tally: Tally, problems: Sequence[Problem]) -> int:
-    """Failed when no file could be scanned (silence is no clean bill), partly done with something left out."""
+    """Failed when no file could be scanned, since silence is no clean bill; partly done with problems."""
     if not tally.files:
         return ExitCode.FAILED
     return ExitCode.PARTLY_DONE if problems else ExitCode.DONE

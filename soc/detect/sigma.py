@@ -87,9 +87,11 @@ def check(document: YamlDocument, problems: list[Problem]) -> Any:
         message = "collections with `action` are no longer part of Sigma; write the rules out"
         problems.append(Problem("deprecated", message, document.place("action")))
         return None
-    for name in ("id", "title", "level", "status", "name"):
-        if not isinstance(data.get(name, ""), str):
-            problems.append(Problem(name, f"{name} must be text; put it in quotes", document.place(name)))
+    problems += [
+        Problem(name, f"{name} must be text; put it in quotes", document.place(name))
+        for name in ("id", "title", "level", "status", "name")
+        if not isinstance(data.get(name, ""), str)
+    ]
     data = _plain_keys(document, data, problems)
     if len(problems) > before:
         return None

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from soc.detect.matcher import Match, Matcher, kleene, needed, truth_of
+from soc.detect.matcher import Match, Matcher
 from soc.detect.predicate import And, Not, Op, Or, Predicate, Test, Verdict, evaluate
 from soc.detect.rule import Rule
+from soc.detect.trees import Atoms, kleene, needed, truth_of
 
 FIELDS = ("a", "b.c", "d")
 WORDS = (
@@ -157,7 +158,7 @@ def _agrees(rules: list[Rule], events: list[dict[str, Any]], remembered: int) ->
 def test_agrees_with_plain_evaluation(
     rules: list[Rule], events: list[dict[str, Any]], remembered: int
 ) -> None:
-    """Whatever the rules and events, seen first or again, remembered or forgotten: the verdicts are the same."""
+    """Whatever the rules and events, seen first or again, remembered or not: the verdicts are the same."""
     _agrees(rules, events, remembered)
 
 
@@ -175,9 +176,10 @@ def test_agrees_with_plain_evaluation_at_length(
 @settings(max_examples=300, deadline=None)
 def test_a_gate_never_hides_a_rule(predicate: Predicate, event: dict[str, Any]) -> None:
     """When a predicate is true, one of the tests that it is said to need is true."""
-    found = needed(predicate, set())
+    atoms = Atoms(())
+    found = needed(atoms.tree(predicate), atoms.costs)
     if found is not None and evaluate(predicate, event) is Verdict.TRUE:
-        assert any(evaluate(test, event) is Verdict.TRUE for test in found[1])
+        assert any(evaluate(atoms.tests[n], event) is Verdict.TRUE for n in found[1])
 
 
 @given(st.recursive(
