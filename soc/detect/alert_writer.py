@@ -16,12 +16,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from soc.detect.grouping import Burst, GroupState, Hit, group_key, group_of, time_text, window_of
+from soc.detect.alert_body import alert_body, extended, is_drawn
+from soc.detect.grouping import Burst, GroupState, Hit, Taken, group_key, group_of, window_of
 from soc.errors import ConflictError, SocError
-from soc.event import timestamp
 from soc.respond import ids
 from soc.store.contract import Document, Store, StoredEvent, VersionConflictError, Write
 
@@ -30,14 +29,14 @@ if TYPE_CHECKING:
     from soc.event import Event
     from soc.respond.register import Register
 
-GROUP, ALERT, EVENTS, TRIAGE = "alert_group", "alert", "alert_events", "triage"
-"""Kinds of documents: what a group knows, the alert, the events it carries, and the analysts' part."""
+GROUP, ALERT, EVENTS = "alert_group", "alert", "alert_events"
+"""Kinds of documents: what a group knows, the alert, and the events that it carries."""
 
 LETTER = "A"
 ATTEMPTS = 30
 CACHED = 4_000
-PREVIOUS = 3
-"""How many earlier alerts of the group a new one tells of."""
+AT_ONCE = 500
+"""Documents written in one call to the store."""
 MAX_OPENED = 200
 """New alerts of one rule in one run of the sweep; further hits on new entities are counted on one overflow
 alert of the rule."""
@@ -47,20 +46,37 @@ OVERFLOW_WINDOW = 30 * 86_400_000_000
 
 @dataclass(slots=True)
 class Written:
-    """What a batch did: ids of alerts opened and extended, and how many hits were counted on them."""
+    """What was done: alerts opened and extended, how many hits were counted on them, and how many of those
+    on overflow alerts."""
 
-    opened: list[str] = field(default_factory=list)
-    extended: list[str] = field(default_factory=list)
     counted: int = 0
     overflowed: int = 0
+    _opened: dict[str, Burst] = field(default_factory=dict)
+    _touched: dict[str, Burst] = field(default_factory=dict)
+
+    @property
+    def opened(self) -> list[str]:
+        """Ids of new alerts."""
+        return [burst.id for burst in self._opened.values()]
+
+    @property
+    def extended(self) -> list[str]:
+        """Ids of alerts that were there before and got further hits."""
+        return [burst.id for full, burst in self._touched.items() if full not in self._opened]
+
+    def take(self, taken: Taken) -> None:
+        """Take in what became of the hits of a group."""
+        self.counted += taken.counted
+        self._opened.update({burst.full: burst for burst in taken.opened})
+        if taken.counted:
+            self._touched.update({burst.full: burst for burst in taken.touched})
 
     def add(self, other: Written) -> None:
         """Take in what another batch did."""
-        self.opened += other.opened
-        known = {*self.extended, *self.opened}
-        self.extended += [i for i in other.extended if i not in known]
         self.counted += other.counted
         self.overflowed += other.overflowed
+        self._opened.update(other._opened)
+        self._touched.update(other._touched)
 
 
 class _Documents:
@@ -87,8 +103,9 @@ class _Documents:
         results: list[Document | VersionConflictError] = []
         if self.dry_run:
             results += [Document(w.kind, w.id, w.expect + 1, dict(w.body or {}), "", "") for w in writes]
-        elif writes:
-            results += self.store.write(writes)
+        else:
+            for start in range(0, len(writes), AT_ONCE):
+                results += self.store.write(writes[start : start + AT_ONCE])
         for write, result in zip(writes, results, strict=True):
             current = result.current if isinstance(result, VersionConflictError) else result
             self._keep((write.kind, write.id), current)
@@ -109,6 +126,25 @@ class _Pending:
     group: dict[str, str]
     overflow: bool
     hits: list[Hit] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What to write of one group: `version` is that of its document."""
+
+    key: str
+    rule: Rule
+    state: GroupState
+    version: int
+    taken: Taken
+
+
+class _Job(NamedTuple):
+    """An alert to be drawn, and what is there of it."""
+
+    plan: _Plan
+    burst: Burst
+    existing: Document | None
 
 
 class AlertWriter:
@@ -183,7 +219,7 @@ class AlertWriter:
             return 0
         over_key = ids.digest(rule.id, "overflow")
         over = out.get(over_key) or _Pending(rule, {}, overflow=True)
-        known = self._state(over_key, over)
+        known, _ = self._state(over_key, over)
         # a hit that an interrupted run has put there stays there
         there = [hit for hit in waiting.hits if known.knows(hit.id)]
         rest = [hit for hit in waiting.hits if not known.knows(hit.id)]
@@ -200,12 +236,13 @@ class AlertWriter:
 
     # counting
 
-    def _state(self, key: str, waiting: _Pending) -> GroupState:
+    def _state(self, key: str, waiting: _Pending) -> tuple[GroupState, int]:
+        """What a group knows, and the version of its document."""
         document = self._documents.read(GROUP, key)
         version = document.version if document else 0
         known = self._states.get(key)
         if known and known[0] == version:
-            return known[1]
+            return known[1], version
         if document:
             state = GroupState.load(document.body)
         else:
@@ -214,40 +251,38 @@ class AlertWriter:
         self._states[key] = (version, state)
         if len(self._states) > CACHED:
             self._states.popitem(last=False)
-        return state
+        return state, version
 
     def _settle(
         self, pending: Mapping[str, _Pending], events: Mapping[str, Event], done: Written, replay: bool
     ) -> dict[str, _Pending]:
         """One try for all groups; those that met another writer come back."""
-        planned = []
+        plans = []
         for key, waiting in pending.items():
-            state = self._state(key, waiting)
-            version = self._states[key][0]
-            planned.append((key, version, state, state.take(waiting.hits, self._open_alert, replay=replay)))
+            state, version = self._state(key, waiting)
+            taken = state.take(waiting.hits, self._open_alert, replay=replay)
+            plans.append(_Plan(key, waiting.rule, state, version, taken))
         self.fence()
-        changed = [(key, version, state) for key, version, state, _ in planned if state.dirty]
-        results = self._documents.write([Write(GROUP, k, s.body(), v) for k, v, s in changed])
+        again = self._count([plan for plan in plans if plan.state.dirty])
+        plans = [plan for plan in plans if plan.key not in again]
+        for plan in plans:
+            done.take(plan.taken)
+        again |= self._draw(plans, events)
+        return {key: pending[key] for key in again}
+
+    def _count(self, plans: Sequence[_Plan]) -> set[str]:
+        """Write the states of groups; the keys of those that another sweeper has written meanwhile."""
+        results = self._documents.write([Write(GROUP, p.key, p.state.body(), p.version) for p in plans])
         refused = set()
-        for (key, _, state), result in zip(changed, results, strict=True):
+        for plan, result in zip(plans, results, strict=True):
             if isinstance(result, VersionConflictError):
-                refused.add(key)
-                self._states.pop(key, None)
+                refused.add(plan.key)
+                self._states.pop(plan.key, None)
             else:
-                state.dirty = False
-                self._states[key] = (result.version, state)
-        for key, _, state, taken in planned:
-            if key in refused:
-                continue
-            done.counted += taken.counted
-            new = {burst.full for burst in taken.opened}
-            done.opened += [b.id for b in taken.opened]
-            if taken.counted:
-                known = {*done.opened, *done.extended}
-                done.extended += [b.id for b in taken.touched if b.full not in new and b.id not in known]
-            if not self._draw(state, self._states[key][0], taken.touched, pending[key].rule, events):
-                refused.add(key)
-        return {key: pending[key] for key in refused}
+                plan.state.dirty = False
+                plan.version = result.version
+                self._states[plan.key] = (result.version, plan.state)
+        return refused
 
     def _open_alert(self, full: str) -> str:
         def taken(candidate: str) -> bool:
@@ -263,137 +298,57 @@ class AlertWriter:
 
     # drawing alerts
 
-    def _draw(
-        self, state: GroupState, revision: int, bursts: list[Burst], rule: Rule, events: Mapping[str, Event]
-    ) -> bool:
-        """Write the alerts of a group as its state has them; False when that has to be tried again."""
-        for burst in bursts:
-            existing = self._documents.read(ALERT, burst.id)
-            if existing and existing.body.get("full") != burst.full:
-                burst.id = self._open_alert(burst.full)  # another sweeper took the short id first
-                state.dirty = True
-                return False
-            if existing and _is_drawn(existing.body, burst, revision):
-                continue
-            if not self._draw_events(burst, revision, events):
-                return False
-            body = self._alert(state, burst, rule, revision, existing)
-            (result,) = self._documents.write(
-                [Write(ALERT, burst.id, body, existing.version if existing else 0)]
-            )
-            if isinstance(result, VersionConflictError):
-                return False
-        return True
+    def _draw(self, plans: Sequence[_Plan], events: Mapping[str, Event]) -> set[str]:
+        """Write the alerts of groups as their states have them; the keys of those to be tried again."""
+        again: set[str] = set()
+        jobs = []
+        for plan in plans:
+            for burst in plan.taken.touched:
+                existing = self._documents.read(ALERT, burst.id)
+                if existing and existing.body.get("full") != burst.full:
+                    burst.id = self._open_alert(burst.full)  # another sweeper took the short id first
+                    plan.state.dirty = True
+                    again.add(plan.key)
+                elif not (existing and is_drawn(existing.body, burst, plan.version)):
+                    jobs.append(_Job(plan, burst, existing))
+        again |= self._write_jobs([(job, w) for job in jobs for w in self._events_write(job, events)])
+        jobs = [job for job in jobs if job.plan.key not in again]
+        return again | self._write_jobs([(job, self._alert_write(job)) for job in jobs])
 
-    def _draw_events(self, burst: Burst, revision: int, events: Mapping[str, Event]) -> bool:
+    def _write_jobs(self, writes: Sequence[tuple[_Job, Write]]) -> set[str]:
+        results = self._documents.write([write for _, write in writes])
+        return {
+            job.plan.key
+            for (job, _), result in zip(writes, results, strict=True)
+            if isinstance(result, VersionConflictError)
+        }
+
+    def _events_write(self, job: _Job, events: Mapping[str, Event]) -> list[Write]:
+        """The events that an alert carries, where they are not there yet."""
+        burst, revision = job.burst, job.plan.version
         existing = self._documents.read(EVENTS, burst.id)
         if existing and existing.body["revision"] > revision:
-            return True
+            return []
         known: dict[str, Event] = {s["id"]: s["event"] for s in existing.body["samples"]} if existing else {}
         if list(known) == burst.samples:
-            return True
+            return []
         missing = [i for i in burst.samples if i not in known and i not in events]
         fetched: list[StoredEvent] = self.store.events(missing) if missing else []
-        found = {**known, **events, **{stored.id: stored.event for stored in fetched}}
-        samples = [{"id": i, "event": found[i]} for i in burst.samples if i in found]
+        found = {**known, **{stored.id: stored.event for stored in fetched}}
+        samples = [
+            {"id": i, "event": found[i] if i in found else events[i]}
+            for i in burst.samples
+            if i in found or i in events
+        ]
         body = {"id": burst.id, "revision": revision, "samples": samples}
-        (result,) = self._documents.write(
-            [Write(EVENTS, burst.id, body, existing.version if existing else 0)]
-        )
-        return not isinstance(result, VersionConflictError)
+        return [Write(EVENTS, burst.id, body, existing.version if existing else 0)]
 
-    def _alert(
-        self, state: GroupState, burst: Burst, rule: Rule, revision: int, existing: Document | None
-    ) -> dict[str, Any]:
-        now = timestamp(datetime.now(UTC))
+    def _alert_write(self, job: _Job) -> Write:
+        plan, burst, existing = job.plan, job.burst, job.existing
         if existing:
-            body = dict(existing.body)
+            body = extended(existing.body, burst, plan.version, register=self.register)
         else:
-            body = {
-                "id": burst.id,
-                "full": burst.full,
-                "rule": _rule_body(rule),
-                "level": rule.level,
-                "title": f"{rule.title} (many more)" if state.overflow else rule.title,
-                "group": state.group,
-                "entity": ", ".join(v for v in state.group.values() if v),
-                "overflow": state.overflow,
-                "created": now,
-                "previous": self._previous(state, burst),
-            }
-        body |= {
-            "count": burst.count,
-            "first": time_text(burst.first),
-            "last": time_text(burst.last),
-            "about": burst.about,
-            "versions": burst.versions,
-            "inexact": burst.inexact,
-            "revision": revision,
-            "updated": now,
-            "system": self._system(burst.about),
-        }
-        return body
-
-    def _previous(self, state: GroupState, burst: Burst) -> list[dict[str, Any]]:
-        """How the last alerts of the group were closed."""
-        out = []
-        for earlier in state.before(burst, PREVIOUS):
-            triage = self.store.read(TRIAGE, earlier.id)
-            facts = triage.body if triage else {}
-            out.append(
-                {
-                    "id": earlier.id,
-                    "count": earlier.count,
-                    "last": time_text(earlier.last),
-                    "status": facts.get("status", "open"),
-                    "reason": facts.get("reason", ""),
-                    "by": triage.changed_by if triage else "",
-                    "at": triage.changed_at if triage else "",
-                }
+            body = alert_body(
+                plan.state, burst, plan.rule, plan.version, store=self.store, register=self.register
             )
-        return out
-
-    def _system(self, about: Mapping[str, list[Any]]) -> dict[str, Any] | None:
-        """The system that the alert's machines belong to, by the register; None where it is not listed."""
-        if self.register is None:
-            return None
-        found = [self.register.asset_for(host=str(host)) for host in about.get("host.name", ())]
-        for name in ("destination.ip", "source.ip"):
-            found += [self.register.asset_for(ip=str(ip)) for ip in about.get(name, ())]
-        asset = next((a for a in found if a), None)
-        if asset is None:
-            return None
-        return {
-            "name": asset.system.name,
-            "level": asset.system.level,
-            "owner": asset.system.owner,
-            "asset": asset.name,
-            "criticality": str(asset.criticality) if asset.criticality else None,
-        }
-
-
-def _is_drawn(body: Mapping[str, Any], burst: Burst, revision: int) -> bool:
-    """Whether an alert already says what its group knows, or what the group came to know later."""
-    if body["revision"] > revision:
-        return True
-    said = (body["count"], body["first"], body["last"], body["inexact"])
-    return said == (burst.count, time_text(burst.first), time_text(burst.last), burst.inexact)
-
-
-def _rule_body(rule: Rule) -> dict[str, Any]:
-    """What an alert keeps of its rule, so that it can be read after the rule changed."""
-    return {
-        "id": rule.id,
-        "title": rule.title,
-        "level": rule.level,
-        "status": rule.status,
-        "version": rule.version,
-        "path": rule.path,
-        "line": rule.line,
-        "description": rule.description,
-        "tags": list(rule.tags),
-        "references": list(rule.references),
-        "falsepositives": list(rule.falsepositives),
-        "playbooks": list(rule.playbooks),
-        "fields": list(rule.fields),
-    }
+        return Write(ALERT, burst.id, body, existing.version if existing else 0)

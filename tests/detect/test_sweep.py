@@ -293,7 +293,7 @@ class CrashError(Exception):
 
 
 class Fragile(EmbeddedStore):
-    """A store whose process ends before or after its n-th write (0: never)."""
+    """A store whose process ends before or after its n-th document (0: never), also within one call."""
 
     at = 0
     after = False
@@ -301,12 +301,14 @@ class Fragile(EmbeddedStore):
 
     def write(self, writes: Sequence[Write]) -> list[Document | VersionConflictError]:
         """As a sound one, until the end."""
-        self.writes += 1
-        if self.writes == self.at and not self.after:
-            raise CrashError
-        results = super().write(writes)
-        if self.writes == self.at:
-            raise CrashError
+        results: list[Document | VersionConflictError] = []
+        for write in writes:
+            self.writes += 1
+            if self.writes == self.at and not self.after:
+                raise CrashError
+            results += super().write([write])
+            if self.writes == self.at:
+                raise CrashError
         return results
 
 
@@ -317,7 +319,7 @@ class TestCrash:
         """Whichever write is the last one before the crash, the next sweeps end with the same counts."""
         rules = [rule(), rule("wide", attributes=BY_ADDRESS)]
         events = {f"e{i}": event(i * 400, host=f"h{i % 3}") for i in range(24)}
-        for at in range(1, 60):
+        for at in range(1, 100):
             path = tmp_path / f"{at}"
             with open_at(path) as store, Fragile.open(StoreSettings(target=str(path))) as fragile:
                 assert isinstance(fragile, Fragile)
@@ -329,7 +331,7 @@ class TestCrash:
                 except CrashError:
                     pass
                 else:
-                    assert at > 20, "the sweep writes more often than this"
+                    assert at > 40, "the sweep writes more often than this"
                     return
                 # another batch size: what is repeated need not be cut as before
                 Sweeper(store, rules, batch=5).run()
