@@ -88,6 +88,11 @@ class FaultProxy:
         with self.lock:
             self._faults += faults
 
+    def heal(self) -> None:
+        """Forget the faults that are left."""
+        with self.lock:
+            self._faults.clear()
+
     def take(self, path: str, size: int) -> Fault | None:
         """The fault for this request, if there is one, and count it."""
         with self.lock:
