@@ -139,6 +139,11 @@ class Collectors(Mapping[str, Collector]):
         return self._loaded[name]
 
     @property
+    def outer_problems(self) -> list[Problem]:
+        """What is wrong with the folders themselves; reads nothing."""
+        return list(self._outer)
+
+    @property
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the files; reads all of them."""
         out = list(self._outer)

@@ -574,7 +574,7 @@ class Compiler:
         for target, names in RELATED.items():
             if target in possible:
                 continue
-            used = [name for name in names if name in possible]
+            used = list(names) if self.spec.spread else [name for name in names if name in possible]
             if len(used) == 1:
                 self.emit(f"v = e.get({used[0]!r})")
                 self.emit(f"if v is not None: e[{target!r}] = v")

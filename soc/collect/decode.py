@@ -171,6 +171,15 @@ class Decoder:
             return self.error(original, f"no stream of the collector {self.collector.name} takes this record")
         return event
 
+    def record(self, value: Any) -> Event | None:
+        """The event of a record as its format's library gives it (a sample's `record`)."""
+        import orjson
+
+        from soc.collect.formats import windows
+
+        document = windows.record(value) if self.collector.format in {"evtx", "windows-json"} else value
+        return self.document(document, orjson.dumps(value).decode())
+
     # -- files
 
     def file(self, path: Path) -> Iterator[tuple[int, Event]]:

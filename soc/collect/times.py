@@ -31,7 +31,7 @@ _ZONE = re.compile(r"([+-])(\d{2}):?(\d{2})?\Z")
 _ZONE_NAMES = {"Z": UTC, "z": UTC, "UTC": UTC, "GMT": UTC}
 
 _ISO = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*(Z|z|UTC|GMT|[+-]\d{2}:?\d{0,2})?\Z"
+    r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*(Z|z|UTC|GMT|[+-]\d{2}:?\d{0,2})?)?\Z"
 )
 _CLF = re.compile(r"(\d{1,2})/([A-Za-z]{3})/(\d{4})[: ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*([+-]\d{4})?\Z")
 _BSD = re.compile(
@@ -122,7 +122,7 @@ class TimeReader:
         return out
 
     def iso(self, text: Any) -> str | None:
-        """`2022-10-14T07:55:53.123456+02:00` (RFC 3339, ISO 8601), with `T` or a space, any fraction, any zone."""
+        """`2022-10-14T07:55:53.123456+02:00` (RFC 3339, ISO 8601), with `T` or a space, any fraction, any zone; a date alone."""
         if type(text) is not str:
             return None
         if len(text) >= 19:
@@ -145,7 +145,7 @@ class TimeReader:
         if found is None:
             return None
         year, month, day, hour, minute, second_, digits, zone_ = found.groups()
-        out = self._checked((year, month, day, hour, minute, second_ or "0"), digits, zone_)
+        out = self._checked((year, month, day, hour or "0", minute or "0", second_ or "0"), digits, zone_)
         if out and key and second_ is not None and second_ < "60":
             self._remember(key, out)
         return out

@@ -65,7 +65,7 @@ def _cves(*values: Any) -> list[str]:
 
 def _cwes(*values: Any) -> list[str]:
     found = re.findall(r"(?i)CWE[-: ]?(\d{1,5})", " ".join(str(v) for v in values if v))
-    return list(dict.fromkeys(f"CWE-{number}" for number in found))
+    return list(dict.fromkeys(f"CWE-{int(number)}" for number in found))
 
 
 def _finding(scanner: str, **parts: Any) -> Finding:

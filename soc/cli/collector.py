@@ -1,0 +1,248 @@
+"""`soc collector`: the content that turns logs into events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from soc.cli.app import noun
+from soc.cli.session import session
+from soc.errors import ExitCode, UsageError
+
+app = noun("Collectors: what turns a source's log into ECS events")
+
+
+@app.command("list")
+def list_(
+    layer: Annotated[int | None, typer.Option("--layer", min=1, max=4, help="Only this layer")] = None,
+) -> None:
+    """List the collectors, shipped and your own.
+
+    Examples:
+
+    soc collector list
+
+    soc collector list --layer 3 --fields name,title
+    """
+    from soc.cli.output import Column
+    from soc.collect.collector import collectors_for
+    from soc.content import shipped
+
+    s = session()
+    collectors = collectors_for(s.config)
+    rows = [
+        {
+            "name": c.name,
+            "layer": c.layer,
+            "title": c.title,
+            "datasets": list(c.datasets),
+            "format": c.format,
+            "origin": "shipped" if c.path.is_relative_to(shipped("collectors")) else "own",
+            "path": str(c.path),
+        }
+        for c in sorted(collectors.values(), key=lambda c: (c.layer, c.name))
+        if layer is None or c.layer == layer
+    ]
+    s.out.rows(rows, [Column("name"), Column("layer", right=True), Column("title", wide=True), Column("origin")])
+    if collectors.problems:
+        s.say(f"{len(collectors.problems)} problems in collector files; see them with: soc collector lint")
+
+
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(help="The collector")]) -> None:
+    """Show what a collector reads, how it is recognised, and which fields it writes.
+
+    Examples:
+
+    soc collector show nginx
+
+    soc collector show sshd --output json
+    """
+    from soc.collect.collector import collectors_for
+    from soc.collect.compiler import targets
+
+    s = session()
+    c = collectors_for(s.config).find(name)
+    fields = sorted({target for stream in c.spec.streams for target in targets(stream)})
+    s.out.one(
+        {
+            "name": c.name,
+            "title": c.title,
+            "layer": c.layer,
+            "format": c.format,
+            "framing": c.framing,
+            "recognised by name": list(c.spec.names),
+            "recognised by content": list(c.spec.first),
+            "datasets": list(c.datasets),
+            "log sources": [
+                "/".join(p or "*" for p in (ls.product, ls.category, ls.service)) + f" → {ls.dataset}" for ls in c.logsources
+            ],
+            "fields": fields,
+            "samples": len(c.samples),
+            "path": str(c.path),
+        }
+    )
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Its name: small letters, digits, hyphens")],
+    layer: Annotated[int, typer.Option("--layer", min=1, max=4, help="1 on-site, 2 monitoring, 3 assessment, 4 national")] = 1,
+    example: Annotated[Path | None, typer.Option("--from", metavar="FILE", help="A log file to fit it to")] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="The folder of your collectors")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, write nothing")] = False,
+) -> None:
+    """Write a collector to start from: it lints, and its sample passes.
+
+    It goes into the first folder of content.collectors in soc.yml, or --to, else ./collectors.
+
+    Examples:
+
+    soc collector new my-portal --from /var/log/portal/app.log
+
+    soc collector new branch-scanner --layer 3 --dry-run
+    """
+    from soc.collect.skeleton import write
+
+    s = session()
+    folder = to or next(iter(s.config.collectors), Path("collectors"))
+    path, text = write(name, layer, folder, example, dry_run=dry_run)
+    if dry_run:
+        s.out.write(text.rstrip("\n"))
+        s.say(f"nothing was written; without --dry-run it would be {path}")
+        return
+    s.out.one({"name": name, "path": str(path)})
+    if folder not in s.config.collectors:
+        s.say(f"to use it, add to soc.yml: content: {{collectors: [{folder}]}}")
+    s.say(f"next: soc collector test {path}")
+
+
+def _report(problems: list[Any], checked: int, what: str) -> int:
+    """Problems as rows (JSON: with a verdict); exit code 1 where one is an error."""
+    from soc.errors import Severity
+
+    s = session()
+    rows = [
+        {
+            "place": str(p.place),
+            "severity": str(p.severity),
+            "kind": p.kind,
+            "message": p.message,
+            "hint": p.hint,
+            "path": p.place.path,
+            "line": p.place.line,
+            "column": p.place.column,
+        }
+        for p in problems
+    ]
+    valid = not any(p.severity is Severity.ERROR for p in problems)
+    if s.out.format == "json" and s.out.fields is None:
+        s.out.one({"valid": valid, "checked": checked, "problems": rows})
+    elif s.out.is_table and s.out.fields is None:
+        for problem in problems:
+            s.out.write(str(problem))
+    else:
+        s.out.rows(rows, ["place", "severity", "kind", "message", "hint"], empty="")
+    warnings = sum(p.severity is Severity.WARNING for p in problems)
+    s.say(f"{checked} {what}, {len(problems) - warnings} errors, {warnings} warnings")
+    return ExitCode.DONE if valid else ExitCode.FAILED
+
+
+@app.command("lint")
+def lint(
+    files: Annotated[list[Path] | None, typer.Argument(help="Collector files or folders; none: all there are")] = None,
+) -> int:
+    """Check collector files: grammar, fields, patterns. All problems at once, each with its line.
+
+    Exit code 1 when one is an error.
+
+    Examples:
+
+    soc collector lint
+
+    soc collector lint collectors/onsite/my-portal.yml --output json
+    """
+    from soc import content
+    from soc.collect import check
+    from soc.collect.collector import collectors_for
+
+    if files:
+        for file in files:
+            if not file.exists():
+                raise UsageError("there is no such file", place=file)
+        paths = [path for file in files for path in content.files(file)]
+        outer: list[Any] = []
+    else:
+        collectors = collectors_for(session().config)
+        paths, outer = list(collectors.paths.values()), collectors.outer_problems
+    if not paths and not outer:
+        raise UsageError("there is no collector file here", hint="soc collector new NAME")
+    return _report(outer + check.lint(paths), len(paths), "collector" if len(paths) == 1 else "collectors")
+
+
+@app.command("test")
+def test(
+    names: Annotated[list[str] | None, typer.Argument(help="Collectors by name or file; none: all there are")] = None,
+) -> int:
+    """Run the samples of collectors and compare with what they expect.
+
+    Exit code 1 when one does not pass.
+
+    Examples:
+
+    soc collector test
+
+    soc collector test nginx collectors/onsite/my-portal.yml
+    """
+    from soc.collect import check
+    from soc.collect.collector import collectors_for
+
+    found, problems = check.named(collectors_for(session().config), names or [])
+    samples = sum(len(c.samples) for c in found)
+    for collector in found:
+        problems = problems + check.test(collector)
+    if not samples and not problems:
+        raise UsageError("nothing was tested: there is no sample", hint="add `samples:` to the collector")
+    return _report(problems, samples, "sample" if samples == 1 else "samples")
+
+
+test.__test__ = False  # type: ignore[attr-defined] # pytest takes names that begin with `test` for tests
+
+
+@app.command("try")
+def try_(
+    file: Annotated[Path, typer.Argument(help="A log file or report")],
+    with_: Annotated[str, typer.Option("--with", metavar="NAME", help="Use this collector, whatever is recognised")] = "",
+    timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="Zone of times without one")] = "",
+) -> int:
+    """Say which collector recognises a file and why, show three events, and what is left over in the records.
+
+    Exit code 1 when none does.
+
+    Examples:
+
+    soc collector try /var/log/nginx/access.log
+
+    soc collector try export.json --with jsonl
+    """
+    from soc.collect.trial import attempt
+
+    s = session()
+    found = attempt(s.config, file, name=with_, timezone=timezone)
+    if found.collector is None:
+        s.say(f"no collector recognises {file}")
+        s.say(f"next: soc collector new NAME --from {file}   (or try one: soc collector try {file} --with syslog)")
+        return ExitCode.FAILED
+    if not s.out.is_table:
+        s.out.one(found.as_row())
+        return ExitCode.DONE
+    s.say(f"{found.collector.name}: {found.why}")
+    for other in found.others:
+        s.say(f"also {other.collector.name}: {other.why}")
+    for event in found.events:
+        s.out.one({k: v for k, v in event.items() if k != "event.original"})
+        s.out.write("")
+    s.say(f"left over: {', '.join(found.leftovers)}" if found.leftovers else "nothing is left over")
+    return ExitCode.DONE
