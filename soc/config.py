@@ -11,10 +11,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from soc import yamlio
 from soc.errors import ContentError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from soc.yamlio import YamlDocument
 
 FILE_NAME = "soc.yml"
 
@@ -124,7 +126,7 @@ _CONTENT = {"collectors", "rules", "playbooks"}
 class _Reader:
     """Reads the mapping of a configuration file and collects every problem with its place."""
 
-    def __init__(self, document: yamlio.YamlDocument, folder: Path) -> None:
+    def __init__(self, document: YamlDocument, folder: Path) -> None:
         self.document = document
         self.folder = folder
         self.problems: list[Problem] = []
@@ -242,7 +244,7 @@ def load(
     Raises `ContentError` with all problems of the file at once, `UsageError` for a missing named file.
     """
     path, why = find(explicit, environ)
-    document = yamlio.load(path) if path else yamlio.YamlDocument("", None, {})
+    document = _document(path)
     folder = path.parent if path else Path.cwd()
     reader = _Reader(document, folder)
     data = reader.mapping(document.data, _TOP)
@@ -274,6 +276,12 @@ def load(
     if reader.problems:
         raise ContentError(reader.problems, hint=f"correct it, then: soc config check --config {path}")
     return config
+
+
+def _document(path: Path | None) -> YamlDocument:
+    from soc import yamlio
+
+    return yamlio.load(path) if path else yamlio.YamlDocument("", None, {})
 
 
 def _store_settings(
