@@ -47,6 +47,7 @@ def scan(
     now: Annotated[
         str, typer.Option("--now", metavar="TIME", help="Decides the year of times without one")
     ] = "",
+    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Processes; 0: as many as are worthwhile")] = 0,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Leave broken rules and files out")
     ] = False,
@@ -82,7 +83,7 @@ def scan(
     if problems and not keep_going:
         raise ContentError(problems, hint="correct this, or leave it out with --keep-going")
     scanner = work.Scanner(Matcher(ruleset.rules), collectors, context)
-    hits = _scanned(s, scanner, sources)
+    hits = _scanned(s, scanner, sources, jobs)
     if s.out.is_table:
         summary = work.Summary()
         for hit in hits:
@@ -98,8 +99,8 @@ def scan(
     return work.exit_code(scanner.tally, problems)
 
 
-def _scanned(s: Session, scanner: Scanner, sources: list[Input]) -> Iterator[Hit]:
+def _scanned(s: Session, scanner: Scanner, sources: list[Input], jobs: int) -> Iterator[Hit]:
+    from soc.detect.parallel import scan_all
+
     with bar(s, "Scanning") as tick:
-        for done, source in enumerate(sources, 1):
-            yield from scanner.scan(source)
-            tick(done, len(sources))
+        yield from scan_all(scanner, sources, jobs, tick)
