@@ -46,6 +46,9 @@ Behalf = Annotated[
     ),
 ]
 
+TABLE_ROWS = 50
+"""Alerts in a table, unless --limit says otherwise; how many more there are is said."""
+
 COLUMNS = [
     Column("id", style="bold"),
     Column("level"),
@@ -90,7 +93,10 @@ def list_(
     since: Annotated[
         str, typer.Option("--since", metavar="TIME", help="With a hit since: 24h, 2026-03-02")
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help="At most so many; 0 for all", min=0)] = 0,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", help="At most so many, 0 for all; a table shows 50", min=0),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing, as alerts come and change")] = False,
     interval: Annotated[
         str, typer.Option("--interval", metavar="TIME", help="How often --watch looks")
@@ -128,7 +134,7 @@ def list_(
     )
 
     def look() -> Sequence[AlertView]:
-        return alerts.list_alerts(store, where, limit=limit or None)
+        return alerts.list_alerts(store, where)[: limit or None]
 
     if watch:
         from soc.cli.alert_watch import follow
@@ -136,8 +142,11 @@ def list_(
         follow(s, look, COLUMNS, interval)
         return
     found = look()
-    _remember(s, found)
-    _show_rows(s, found)
+    shown = found[:TABLE_ROWS] if s.out.is_table and limit is None else found
+    _remember(s, shown)
+    _show_rows(s, shown)
+    if len(shown) < len(found):
+        s.say(f"{len(found) - len(shown):,} more alerts; --limit 0 shows all, a query narrows them down")
 
 
 @app.command("show")
@@ -344,7 +353,7 @@ def _show(s: Session, view: AlertView) -> None:
 def _show_rows(s: Session, found: Sequence[AlertView]) -> None:
     from soc.cli.alert_page import shown_row
 
-    rows = [shown_row(view) if s.out.is_table else view.row() for view in found]
+    rows = [shown_row(view) if s.out.is_table else view.row for view in found]
     s.out.rows(rows, COLUMNS, empty="no alert (soc alert list --status all shows closed ones too)")
 
 

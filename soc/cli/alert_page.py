@@ -24,7 +24,7 @@ _SKIPPED = frozenset({"event.dataset", "soc.layer"})
 
 def shown_row(view: AlertView) -> dict[str, Any]:
     """A row for people: times in their zone."""
-    row = view.row()
+    row = view.row
     late = f" (+{view.since_closed} since closed)" if view.since_closed else ""
     return {
         **row,

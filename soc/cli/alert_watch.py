@@ -86,7 +86,7 @@ def _write(s: Session, changed: Sequence[AlertView], columns: Sequence[Column], 
     elif s.out.format == "csv":
         _csv(s, changed, columns, header=first)
     elif changed:
-        s.out.rows([view.row() for view in changed], columns, empty="")
+        s.out.rows([view.row for view in changed], columns, empty="")
     sys.stdout.flush()
 
 
@@ -96,6 +96,6 @@ def _csv(s: Session, changed: Sequence[AlertView], columns: Sequence[Column], *,
 
     buffer = io.StringIO()
     with contextlib.redirect_stdout(buffer):
-        s.out.rows([view.row() for view in changed], columns, empty="")
+        s.out.rows([view.row for view in changed], columns, empty="")
     lines = buffer.getvalue().splitlines(keepends=True)
     sys.stdout.writelines(lines if header else lines[1:])

@@ -18,6 +18,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from soc.detect.grouping import ABOUT_FIELDS
 from soc.detect.predicate import EVERYTHING, And, Op, Or, Predicate, Test, matches, tests
 from soc.errors import ConflictError, SocError, UsageError
 from soc.event import timestamp
@@ -56,6 +57,9 @@ REASONS: dict[str, str] = {
 
 NOTE_WANTED = frozenset({"false-positive", "undetermined"})
 """Reasons that need a note: the next analyst and the author of the rule learn from it."""
+
+
+_NO_FACTS = dict.fromkeys(ABOUT_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -131,23 +135,23 @@ class AlertView:
     @cached_property
     def flat(self) -> dict[str, Any]:
         """Everything that a filter can name; the same names as in `row`, and the group's fields."""
-        return {**self.row(), **{k: v for k, v in self.body["group"].items() if v}}
+        row, group = self.row, self.body["group"]
+        return row if group.keys() <= row.keys() else {**row, **{k: v for k, v in group.items() if v}}
 
+    @cached_property
     def row(self) -> dict[str, Any]:
         """The alert as one row of a listing; every row has the same names."""
-        from soc.detect.grouping import ABOUT_FIELDS
-
         body, rule = self.body, self.rule
         about = body["about"]
         system = body.get("system") or {}
         return {
             "id": self.id,
-            "level": self.level,
+            "level": body["level"],
             "status": str(self.status),
             "owner": self.owner,
-            "title": self.title,
+            "title": body["title"],
             "entity": body["entity"],
-            "count": self.count,
+            "count": body["count"],
             "first": body["first"],
             "last": body["last"],
             "created": body["created"],
@@ -164,7 +168,8 @@ class AlertView:
             "notes": [note["text"] for note in self.work.get("notes", ())],
             "version": self.version,
             "@timestamp": body["last"],
-            **{name: _plain(about.get(name)) for name in ABOUT_FIELDS},
+            **_NO_FACTS,
+            **{name: values if len(values) > 1 else values[0] for name, values in about.items()},
         }
 
     def full(self) -> dict[str, Any]:
@@ -179,10 +184,6 @@ class AlertView:
             "history": self.work.get("history", []),
             "version": self.version,
         }
-
-
-def _plain(values: Sequence[Any] | None) -> Any:
-    return None if not values else values[0] if len(values) == 1 else list(values)
 
 
 # reading

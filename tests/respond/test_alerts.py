@@ -107,7 +107,7 @@ class TestList:
 
     def test_every_row_has_the_same_names(self, store: Store) -> None:
         """So that a table of fields can be asked for."""
-        names = {tuple(view.row()) for view in alerts.list_alerts(store)}
+        names = {tuple(view.row) for view in alerts.list_alerts(store)}
         assert len(names) == 1
 
 
