@@ -7,6 +7,7 @@ without it are not even decoded. Whatever is not certain gives no needle.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import orjson
@@ -25,6 +26,12 @@ _BECOME_ASCII = tuple(
     for character, meant in (("ſ", b"s"), ("\u212a", b"k"), ("\u037e", b";"), ("\u1fef", b"`"))
 )
 """The code points beyond ASCII that `fold` turns into ASCII (all of them: a test goes through Unicode)."""
+
+_BEYOND_ASCII = b"\xff"
+"""Stands for "not all of the body is ASCII": this byte is never in UTF-8, and ASCII folds to ASCII."""
+
+_DIGITS = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
+"""A number that is written alike in JSON and in rules, whether as integer, as fraction or as text."""
 
 Clause = tuple[bytes, ...]
 
@@ -48,6 +55,7 @@ class Needles:
         if not lowered.isascii():
             for written, meant in _BECOME_ASCII:
                 lowered = lowered.replace(written, meant)
+            lowered += _BEYOND_ASCII
         return all(any(needle in lowered for needle in clause) for clause in self.clauses)
 
 
@@ -74,6 +82,10 @@ def _cost(clause: Clause) -> tuple[int, int]:
     return len(clause), -len(clause[0])
 
 
+_ASCII_RUN = re.compile(r"[\x00-\x7f]+")
+SHORT = 3
+"""ASCII runs below this length say less than that the text is not all ASCII."""
+
 _LITERAL_OPS = (Op.EQUALS, Op.CONTAINS, Op.STARTSWITH, Op.ENDSWITH, Op.WILDCARD)
 
 
@@ -83,7 +95,10 @@ def _needle(test: Test) -> bytes:
         return b""
     parts = test.operand if test.op is Op.WILDCARD else (test.operand,)
     literals = [fold(p) for p in parts if isinstance(p, str)]
-    certain = [p for p in literals if p and p.isascii() and not _NUMERIC.issuperset(p)]
-    if not certain:
-        return b""
-    return orjson.dumps(max(certain, key=len))[1:-1].lower()
+    if test.op is Op.EQUALS and literals and _DIGITS.fullmatch(literals[0]):
+        return literals[0].encode()
+    runs = [run for p in literals if not _NUMERIC.issuperset(p) for run in _ASCII_RUN.findall(p)]
+    longest = max(runs, key=len, default="")
+    if len(longest) < SHORT and not all(p.isascii() for p in literals):
+        return _BEYOND_ASCII
+    return orjson.dumps(longest)[1:-1].lower()
