@@ -267,17 +267,13 @@ def show_preview(s: Session, playbook: Playbook, run: Run, answers: Mapping[str,
     """Show every step that may still come, with its values; nothing is changed."""
     from dataclasses import asdict
 
-    from soc.playbook import preview
+    from soc.playbook import present, preview
 
     planned = preview.preview(playbook, run, answers)
-    columns = [
-        Column("step", style="bold"),
-        Column("type"),
-        Column("text", "COMMAND, QUERY OR QUESTION", wide=True),
-        Column("effect", wide=True),
-        Column("then", wide=True),
-    ]
-    s.out.rows([asdict(step) for step in planned], columns, empty="nothing is left to do")
+    if s.out.is_table and s.out.fields is None:
+        s.out.write(present.preview_text(planned))
+    else:
+        s.out.rows([asdict(step) for step in planned], ["step", "type", "text", "effect"])
     s.say("dry run: nothing was done")
     return ExitCode.DONE
 

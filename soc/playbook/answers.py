@@ -13,7 +13,7 @@ from soc.errors import ContentError, Problem, UsageError
 from soc.playbook.model import Command, Decision, Manual, Playbook, Step
 from soc.playbook.state import Phase, Reason, Run
 from soc.playbook.template import UnsafeArgumentError, UnsetVariableError, arguments, fill
-from soc.playbook.values import TYPES, check, check_many
+from soc.playbook.values import TYPES, check, check_many, shown
 
 DONE, FAILED, AGAIN = "done", "failed", "again"
 
@@ -126,9 +126,7 @@ def _manual(step: Manual, value: Any, word: str, playbook: Playbook) -> Answered
             faults.append(f"{name} is {error}; it must be {type_.title}")
     if faults:
         raise UsageError(f"{step.name}: " + "; ".join(faults))
-    return Answered(
-        ", ".join(f"{n}={_word(v) or v}" for n, v in given.items()), target=step.next, variables=good
-    )
+    return Answered(in_words(given), target=step.next, variables=good)
 
 
 def _given(step: Manual, value: Any) -> dict[str, Any]:
@@ -152,6 +150,13 @@ def _typed(playbook: Playbook, name: str, value: Any) -> Any:
     if reasons:
         raise ValueError(reasons[0])
     return good
+
+
+def in_words(value: Any) -> str:
+    """An answer as it would be typed."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={shown(item)}" for name, item in value.items())
+    return shown(value)
 
 
 def from_words(step: Step | None, words: Sequence[str]) -> Any:

@@ -17,6 +17,7 @@ from soc.playbook.values import shown
 
 _ORDER = (Op.LT, Op.LTE, Op.GT, Op.GTE)
 _VARIABLE = re.compile(r"\{\{\s*([a-z][a-z0-9_]{0,63})\s*\}\}")
+_SHOWN = re.compile(rf'"{_VARIABLE.pattern}"|{_VARIABLE.pattern}')
 _IN_TEXT = re.compile(r"socvariable([0-9]+)stand")
 _STAND_INS: tuple[Callable[[int], str], ...] = (
     lambda n: f"socvariable{n}stand",
@@ -151,14 +152,15 @@ def shown_query(text: str, variables: Mapping[str, Any]) -> str:
     """A query for people, with values quoted where they are known; not for parsing again."""
 
     def value(match: re.Match[str]) -> str:
-        if match[1] not in variables:
+        name = match[1] or match[2]
+        if name not in variables:
             return match[0]
-        items = variables[match[1]]
+        items = variables[name]
         items = items if isinstance(items, list) else [items]
-        words = [_quoted(shown(item)) for item in items]
+        words = [_quoted(shown(item)) for item in items] or ["(nothing)"]
         return words[0] if len(words) == 1 else "(" + " or ".join(words) + ")"
 
-    return _VARIABLE.sub(value, text)
+    return _SHOWN.sub(value, text)
 
 
 def _quoted(text: str) -> str:

@@ -15,7 +15,7 @@ from soc.detect.predicate import Predicate, Verdict
 from soc.errors import ConflictError, SocError, UsageError
 from soc.event import Event, moment, timestamp, values_of
 from soc.playbook import conditions
-from soc.playbook.answers import Answered, understand
+from soc.playbook.answers import Answered, in_words, understand
 from soc.playbook.command import CommandResult
 from soc.playbook.model import Command, Decision, End, Manual, Playbook, Query, Step
 from soc.playbook.state import Phase, Reason, Run
@@ -115,7 +115,7 @@ class Engine:
         step = self._turn_of(run, name, value)
         answered = understand(step, run, value, self.playbook)
         if answered.again and (who := self.world.busy(run, step)):
-            raise ConflictError(f"the command of {name} has not ended: {who}", mine=shown(value))
+            raise ConflictError(f"the command of {name} has not ended: {who}", mine=in_words(value))
         run = run.with_entry(
             "answer",
             self.world.now(),
@@ -127,7 +127,7 @@ class Engine:
             prepared=prepared or None,
         )
         run = self._after_answer(run, step, answered)
-        return self._save(run, "run.answer", mine=shown(value), on_behalf_of=on_behalf_of)
+        return self._save(run, "run.answer", mine=in_words(value), on_behalf_of=on_behalf_of)
 
     def preview_answer(self, run: Run, name: str, value: Any) -> Run:
         """As `answer`, but nothing is written."""
@@ -143,7 +143,7 @@ class Engine:
         unknown = run.phase is Phase.ACTING and not self.world.busy(run, step)
         if run.step == name and (run.phase is Phase.WAITING or unknown):
             return step
-        raise self._not_its_turn(run, name, shown(value))
+        raise self._not_its_turn(run, name, in_words(value))
 
     def _not_its_turn(self, run: Run, name: str, mine: str) -> SocError:
         if theirs := run.last_answer(name):

@@ -19,8 +19,9 @@ from soc.playbook.values import TYPES
 
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh", "csh", "tcsh", "fish", "cmd", "cmd.exe", "busybox"}
 _SHELLS |= {"powershell", "powershell.exe", "pwsh", "pwsh.exe"}
-_INTERPRETERS = {"python", "python3", "perl", "ruby", "node", "php", "lua", "awk", "gawk", "eval", "xargs"}
-_REMOTE = {"ssh", "plink", "rsh", "psexec", "docker", "kubectl", "su", "sudo", "doas", "env", "find"}
+_INTERPRETERS = {"python", "python3", "perl", "ruby", "node", "php", "lua", "awk", "gawk", "mawk", "sed"}
+_REMOTE = {"ssh", "plink", "rsh", "psexec", "su", "watch", "eval"}
+_CODE = re.compile(r"(?i)-\w*[ce]\w*|/c|/k|-command|-encodedcommand|--eval|--expression")
 _SECRET = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|credential)s?[=:]\s*\S|://[^/\s:@]+:[^/\s@]+@"
 )
@@ -301,14 +302,16 @@ def _interpreted(playbook: Playbook, step: Command, argv: tuple[str, ...], key: 
     """Programs that would read an argument as code, so that a value could become a command."""
     programs = {PurePosixPath(argument).name.lower() for argument in argv}
     program = PurePosixPath(argv[0]).name.lower()
-    code = any(re.fullmatch(r"(?i)-\w*[ce]\w*|/c|/k|-command|-encodedcommand|--eval", a) for a in argv[1:])
-    if programs & _SHELLS and code:
+    flags = [i for i, a in enumerate(argv) if i and _CODE.fullmatch(a)]
+    if programs & _SHELLS and flags:
         yield _at(step, "shell_command", f"`{key}` hands text to a shell; give the program and its arguments")
         return
-    risky = program in _REMOTE or (program in _INTERPRETERS and (code or program.endswith("awk")))
-    if not risky:
-        return
-    for name in dict.fromkeys(n for argument in argv[1:] for n in names(argument)):
+    read = argv[1:] if program in _REMOTE else ()
+    if program in _INTERPRETERS:
+        # what comes after the code is data to it; awk and sed take code without an option
+        read = tuple(argv[i + 1] for i in flags if i + 1 < len(argv))
+        read = read or (argv[1:2] if program.endswith(("awk", "sed")) else ())
+    for name in dict.fromkeys(n for argument in read for n in names(argument)):
         variable = playbook.variables.get(name)
         if variable and not variable.constant and not TYPES[variable.type].plain:
             yield _at(

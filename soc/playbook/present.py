@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from soc.detect.predicate import EVERYTHING, And, Op, Test
@@ -11,6 +11,7 @@ from soc.errors import ContentError, UsageError
 from soc.playbook import journal
 from soc.playbook.answers import turn_of
 from soc.playbook.model import Command, Playbook, Query
+from soc.playbook.preview import Planned
 from soc.playbook.runs import playbook_of
 from soc.playbook.state import Phase, Run
 from soc.playbook.values import shown
@@ -230,6 +231,30 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "unknown": lambda entry: f"outcome unknown: {entry.get('detail', '')}",
     "resumed": lambda entry: f"taken up again: {entry.get('detail', '')}",
 }
+
+
+def preview_text(planned: Sequence[Planned]) -> str:
+    """What may still come, for a person: commands and queries whole, of instructions the first line."""
+    verbs = {
+        "command": "runs",
+        "query": "searches",
+        "manual": "by hand",
+        "decision": "decides",
+        "end": "ends",
+    }
+    lines = []
+    for step in planned:
+        text = step.text.strip()
+        if step.type in {"manual", "end"}:
+            text = text.split("\n", 1)[0]
+        who = f" ({step.who})" if step.who else ""
+        lines.append(f"{step.step}{who}")
+        lines.append(f"    {verbs[step.type]}: {text}")
+        if step.effect:
+            lines.append(f"    {step.effect}")
+        if step.then:
+            lines.append(f"    → {step.then}")
+    return "\n".join(lines) or "nothing is left to do"
 
 
 # playbooks
