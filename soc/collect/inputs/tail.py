@@ -177,14 +177,20 @@ class Tail:
         return block
 
     def _inflate(self, file: IO[bytes]) -> bytes:
+        parts: list[bytes] = []
+        size = 0
         try:
-            return file.read(BLOCK)
+            # in small reads, so that what can be had of a damaged file is had
+            while size < BLOCK and (more := file.read1(BLOCK - size)):  # type: ignore[attr-defined] # a GzipFile
+                parts.append(more)
+                size += len(more)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            if time.time_ns() - self.stat.mtime_ns > QUIET_SECONDS * 1e9:
-                self.complete = True
-                self.damage = f"damaged after {file.tell()} bytes of content: {error}"
-                return b""
-            raise DisplacedError from None  # still being written; it is looked at anew
+            if parts:
+                return b"".join(parts)  # the next read fails again
+            if time.time_ns() - self.stat.mtime_ns <= QUIET_SECONDS * 1e9:
+                raise DisplacedError from None  # still being written; it is looked at anew
+            self.damage = f"damaged after {self.position} bytes of content: {error}"
+        return b"".join(parts)
 
     def _opened(self) -> tuple[IO[bytes], LineSplitter]:
         if self._file is None:
