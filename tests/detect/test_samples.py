@@ -63,7 +63,8 @@ def faults(bench: Bench, rule: Rule, text: str) -> list[str]:
 
 def one_case(expect: str, line: str, more: str = "") -> str:
     """Samples with one case of one line."""
-    return f"cases:\n  - name: a\n    expect: {expect}\n    collector: nginx\n{more}    lines:\n      - '{line}'\n"
+    head = f"cases:\n  - name: a\n    expect: {expect}\n    collector: nginx\n"
+    return f"{head}{more}    lines:\n      - '{line}'\n"
 
 
 def test_cases_that_go_as_expected_pass(bench: Bench, rule: Rule) -> None:
@@ -134,9 +135,8 @@ def test_an_unknown_collector_is_named(bench: Bench, rule: Rule) -> None:
 
 def test_a_case_may_read_a_file(bench: Bench, rule: Rule, rule_file: Path) -> None:
     """`file` is a path from the folder of the samples, read as the collector reads files."""
-    (samples_path(rule_file).parent / "night.log").write_text(
-        LINE.format(page="secret-page", status=200) + "\n"
-    )
+    log = samples_path(rule_file).parent / "night.log"
+    log.write_text(LINE.format(page="secret-page", status=200) + "\n")
     text = "cases:\n  - {name: a, expect: fires, collector: nginx, file: night.log}\n"
     assert faults(bench, rule, text) == [""]
 

@@ -34,8 +34,8 @@ class DayFile:
 
 
 _SHARES: Mapping[str, tuple[str, Writer, float]] = {
-    "portal-access.log": ("nginx", web.nginx, 0.34),
-    "edoc-access.log": ("apache", web.apache, 0.07),
+    "portal-nginx.log": ("nginx", web.portal, 0.33),
+    "edoc-apache.log": ("apache", web.apache, 0.07),
     "auth-sshd.log": ("sshd", hosts.sshd, 0.04),
     "auth-sudo.log": ("sudo", hosts.sudo, 0.04),
     "syslog": ("syslog", hosts.syslog, 0.03),
@@ -43,9 +43,12 @@ _SHARES: Mapping[str, tuple[str, Writer, float]] = {
     "mail.log": ("postfix", mail.postfix, 0.12),
     "firewall.log": ("iptables", network.iptables, 0.09),
     "eve.json": ("suricata", network.suricata, 0.10),
+    "zeek.log": ("zeek", network.zeek, 0.02),
+    "edr.json": ("edr", windows.edr, 0.002),
+    "wazuh-alerts.json": ("wazuh", hosts.wazuh, 0.01),
     "winlogbeat.ndjson": ("windows-json", windows.windows, 0.08),
 }
-"""File name to collector, writer and share of all lines; what is left goes to the application's log."""
+"""File name to collector, writer and share of the lines; what is left goes to the application's log."""
 
 _REPORTS: Mapping[str, tuple[str, Callable[[World], list[str]]]] = {
     "weekly.nessus": ("nessus", assessment.nessus),
@@ -66,9 +69,9 @@ def write_day(folder: Path, *, lines: int = LINES, seed: int = SEED, day: date =
     out = []
     for name, (collector, report) in _REPORTS.items():
         out.append(_write(folder / name, collector, report(World.rolled(day, seed, name))))
-    left = lines - sum(file.lines for file in out)
+    left = daily = lines - sum(file.lines for file in out)
     for name, (collector, writer, share) in _SHARES.items():
-        written = (text for _, text in writer(World.rolled(day, seed, name), int(lines * share)))
+        written = (text for _, text in writer(World.rolled(day, seed, name), int(daily * share)))
         out.append(_write(folder / name, collector, list(written)))
         left -= out[-1].lines
     world = World.rolled(day, seed, "application.jsonl")

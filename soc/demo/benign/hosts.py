@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -116,6 +117,7 @@ _SYSTEM = (
     (8, "dhclient[702]: bound to 10.20.8.{m} -- renewal in {n} seconds."),
     (6, "kernel: EXT4-fs (dm-0): mounted filesystem with ordered data mode. Quota mode: none."),
     (4, "snmpd[890]: Connection from UDP: [10.20.1.5]:{n}->[10.20.8.{m}]:161"),
+    (1, "newsyslog[{n}]: logfile turned over due to size>1000K"),
     (
         1,
         "useradd[{n}]: new user: name=thuy.dt, UID=1007, GID=1007, home=/home/thuy.dt, shell=/bin/bash, from=/dev/pts/0",
@@ -149,6 +151,21 @@ _LOGIN = (
 )
 
 
+_MAINTENANCE = (
+    'type=PATH msg=audit({t}): item=1 name="/etc/cron.d/php.dpkg-new" inode=4711 dev=fd:00 mode=0100644 ouid=0 ogid=0 nametype=CREATE',
+    'type=PATH msg=audit({t}): item=0 name="/root/.ssh/authorized_keys" inode=4712 dev=fd:00 mode=0100600 ouid=0 ogid=0 nametype=NORMAL',
+    'type=EXECVE msg=audit({t}): argc=3 a0="rm" a1="-f" a2="/var/log/nginx/access.log.52.gz"',
+    'type=EXECVE msg=audit({t}): argc=3 a0="chmod" a1="0755" a2="/srv/export/run.sh"',
+    'type=EXECVE msg=audit({t}): argc=4 a0="wget" a1="https://downloads.example.org/tool.tar.gz" a2="-P" a3="/home/lan.nt/"',
+    'type=EXECVE msg=audit({t}): argc=2 a0="auditctl" a1="-l"',
+    (
+        "type=SYSCALL msg=audit({t}): arch=c000003e syscall=59 success=yes exit=0 a0=55d0 a1=55d1 a2=55d2 a3=8 items=2 ppid=880"
+        ' pid={p} auid=33 uid=33 gid=33 euid=33 tty=(none) ses=31 comm="sh" exe="/usr/bin/dash" subj=unconfined key="exec"'
+    ),
+)
+"""What maintenance leaves behind: packages, rotation, and jobs of the web server's account."""
+
+
 def auditd(world: World, count: int) -> Iterator[tuple[datetime, str]]:
     """Programs that administrators start, and sign-ins; the records of one event stand together."""
     made, serial = 0, world.below(9_000, 1_000)
@@ -163,6 +180,8 @@ def auditd(world: World, count: int) -> Iterator[tuple[datetime, str]]:
 def _audit_event(world: World, stamp: str) -> list[str]:
     pid, session = world.below(31_000, 900), world.below(400, 1)
     _, address, uid = world.pick(ADMINS)
+    if world.chance(0.04):
+        return [world.pick(_MAINTENANCE).format(t=stamp, p=pid)]
     if world.chance(0.25):
         return [_ACCOUNT.format(t=stamp, p=pid), _LOGIN.format(t=stamp, p=pid, u=uid, s=session, a=address)]
     exe, name, args = world.pick(_PROGRAMS)
@@ -183,3 +202,26 @@ def _audit_event(world: World, stamp: str) -> list[str]:
             " ogid=0 rdev=00:00 nametype=NORMAL cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0"
         ),
     ]
+
+
+_SENSED = (
+    (60, (3, "5715", "sshd: authentication success.")),
+    (20, (5, "5710", "sshd: Attempt to login using a non-existent user")),
+    (15, (7, "550", "Integrity checksum changed.")),
+    (5, (10, "5712", "sshd: brute force trying to get access to the system.")),
+)
+
+
+def wazuh(world: World, count: int) -> Iterator[tuple[datetime, str]]:
+    """The host sensor: sign-ins, changed files, and guessing from outside that it counts itself."""
+    for serial, at in enumerate(world.moments(count)):
+        level, number, text = world.weighted(_SENSED)
+        document = {
+            "timestamp": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}{at:%z}",
+            "rule": {"level": level, "description": text, "id": number, "groups": ["syslog"]},
+            "agent": {"id": f"{world.below(9, 1):03d}", "name": world.pick(LINUX)},
+            "manager": {"name": "siem1"},
+            "id": f"{at.timestamp():.0f}.{serial}",
+            "location": "/var/log/auth.log",
+        }
+        yield at, json.dumps(document, separators=(",", ":"))

