@@ -28,7 +28,6 @@ from soc.detect.predicate import (
     wildcard_matches,
 )
 from soc.detect.text import canonical, fold
-from soc.event import values_of
 
 NONE: frozenset[int] = frozenset()
 
@@ -123,6 +122,49 @@ class _Check:
     strict: bool
 
 
+_FOLDED_INTO_ASCII = ("\u017f", "\u212a", "\u037e", "\u1fef")
+"""The characters beyond ASCII that fold or compose to ASCII: long s, Kelvin, Greek question mark, varia."""
+
+
+class Gate:
+    """Whether a text may hold one of some folded literals: never says no wrongly, and says it quickly."""
+
+    def __init__(self, literals_: Collection[str]) -> None:
+        from ahocorasick_rs import BytesAhoCorasick
+
+        self._bytes: Any = None
+        self._texts: Any = None
+        if all(text.isascii() for text in literals_):
+            # lowering ASCII letters alone is enough, but for the few characters that fold into ASCII
+            self._bytes = BytesAhoCorasick([text.encode() for text in (*literals_, *_FOLDED_INTO_ASCII)])
+        else:
+            self._texts = _automaton(literals_)
+
+    def opens(self, text: str) -> bool:
+        """Whether to look closer."""
+        if self._bytes is None:
+            return bool(self._texts.find_matches_as_indexes(fold(text)))
+        raw = text.encode("utf-8", "surrogatepass").lower()
+        return bool(self._bytes.find_matches_as_indexes(raw))
+
+
+_BETWEEN = "\n"
+"""Stands between texts that are searched together; a literal that spans it only costs a closer look."""
+
+
+def texts_of(event: Mapping[str, Any]) -> list[str]:
+    """Every value of an event as text."""
+    out = []
+    for value in event.values():
+        if value.__class__ is str:
+            out.append(value)
+        elif isinstance(value, list):
+            out += [canonical(v) for v in value if v is not None]
+        elif value is not None:
+            out.append(canonical(value))
+    return out
+
+
 class FieldTable:
     """All tests on one field (or, for keywords, on any field)."""
 
@@ -162,14 +204,19 @@ class FieldTable:
         return self.together(sights)
 
     def anywhere(self, event: Mapping[str, Any]) -> Sight:
-        """The sight of all values of an event, for tests that name no field."""
-        try:
-            sights = set(map(self.memo.__getitem__, event.values()))
-        except TypeError:
-            return self.several(v for name in event for v in values_of(event, name))
-        if len(sights) > 1:
-            sights.discard(self.absent)
-        return sights.pop() if len(sights) == 1 else self.together(sights) if sights else self.absent
+        """The sight of all values of an event, for tests that name no field.
+
+        All texts are searched together first: in most events not one literal of the tests occurs.
+        """
+        self.prepare()
+        texts = texts_of(event)
+        if not texts:
+            return self.absent
+        if self._gate is not None:
+            whole = _BETWEEN.join(texts)
+            if (not self._strict or whole.isascii()) and not self._gate.opens(whole):
+                return self._sight(self._always, NONE)
+        return self.several(texts)
 
     def together(self, sights: Collection[Sight]) -> Sight:
         """The sight of a field that has all these values."""
@@ -264,12 +311,13 @@ class FieldTable:
         self._by_literal: dict[str, _Literal] = {}
         for atom, test in self._tests:
             self._place(atom, test)
-        self._automaton: Any = None
+        self._automaton = _automaton(self._by_literal)
         self._literals: Sequence[_Literal] = tuple(self._by_literal.values())
-        if self._by_literal:
-            from ahocorasick_rs import AhoCorasick
-
-            self._automaton = AhoCorasick(list(self._by_literal), store_patterns=False)
+        # what holds without a literal has no gate: networks, numbers, expressions of any text, the empty text
+        gated = not self._unfiltered and not self._networks and "" not in self._equals
+        wanted = [*self._by_literal, *self._equals]
+        self._gate = Gate(wanted) if gated and wanted else None
+        self._always = frozenset(self._any_value)
         del self._by_literal
 
     def _place(self, atom: int, test: Test) -> None:
@@ -329,3 +377,12 @@ class FieldTable:
         if known is None:
             known = self._by_literal[text] = _Literal()
         return known
+
+
+def _automaton(texts: Collection[str]) -> Any:
+    """An automaton that finds every occurrence of the texts, also overlapping ones; None for no texts."""
+    if not texts:
+        return None
+    from ahocorasick_rs import AhoCorasick
+
+    return AhoCorasick(list(texts), store_patterns=False)

@@ -55,7 +55,7 @@ class _Compiled:
         self._truth: Truth | None = None
         self.fields: tuple[str, ...] = ()
         self.references: tuple[tuple[int, Test], ...] = ()
-        self.keywords = False
+        self.keywords: set[int] = set()
         self.needs: frozenset[int] | None = None
         self.routed: list[Any] = []
 
@@ -89,7 +89,7 @@ class _Partition:
         self.needing: dict[int, list[_Compiled]] = {}
         self.always: list[_Compiled] = []
         self.references: list[tuple[int, Test]] = []
-        self.keywords = False
+        self.keywords: FieldTable | None = None
         self.results: dict[tuple[Any, ...], tuple[Match, ...]] = {}
 
 
@@ -111,7 +111,7 @@ class Matcher:
             self._sources = self._group_by_source()
             self._tables = self._make_tables()
         self._route_memos = tuple(self._tables[name].memo for name in self._route_names)
-        self._keywords = self._tables.get(None)
+        self._keywords: dict[frozenset[int], FieldTable] = {}
         self._partitions: dict[tuple[Sight, ...], _Partition] = {}
         self._combinations = 0
         numbered = enumerate(self._atoms.tests)
@@ -143,7 +143,7 @@ class Matcher:
             key = tuple(map(getitem, partition.memos, map(get, partition.names)))
         except TypeError:
             key = tuple([t.of(v) for t, v in zip(partition.tables, map(get, partition.names), strict=True)])
-        if partition.references or partition.keywords:
+        if partition.references or partition.keywords is not None:
             key = (*key, *self._beyond_fields(partition, event))
         found = partition.results.get(key)
         return self._decide(partition, key) if found is None else found
@@ -151,8 +151,8 @@ class Matcher:
     def _beyond_fields(self, partition: _Partition, event: Mapping[str, Any]) -> list[Any]:
         """What is true of the event as a whole: keywords, and references between fields."""
         out: list[Any] = []
-        if partition.keywords and self._keywords is not None:
-            out.append(self._keywords.anywhere(event))
+        if partition.keywords is not None:
+            out.append(partition.keywords.anywhere(event))
         for atom, test in partition.references:
             out.append(self._referred[atom] if evaluate_test(test, event) is Verdict.TRUE else None)
         return out
@@ -200,7 +200,7 @@ class Matcher:
             if test.op is Op.FIELDREF:
                 compiled.references += ((atom, test),)
             elif test.field is None:
-                compiled.keywords = True
+                compiled.keywords.add(atom)
             elif atoms.costs[atom] is not None:
                 names.add(test.field)
         compiled.fields = tuple(names)
@@ -218,10 +218,10 @@ class Matcher:
             groups.setdefault(compiled.rule.source, []).append(compiled)
         return [(self._atoms.tree(source), members) for source, members in groups.items()]
 
-    def _make_tables(self) -> dict[str | None, FieldTable]:
-        by_field: dict[str | None, list[tuple[int, Test]]] = {name: [] for name in self._route_names}
+    def _make_tables(self) -> dict[str, FieldTable]:
+        by_field: dict[str, list[tuple[int, Test]]] = {name: [] for name in self._route_names}
         for number, test in enumerate(self._atoms.tests):
-            if test.op is not Op.FIELDREF:
+            if test.op is not Op.FIELDREF and test.field is not None:
                 by_field.setdefault(test.field, []).append((number, test))
         return {name: FieldTable(found, self._budget) for name, found in by_field.items()}
 
@@ -241,11 +241,12 @@ class Matcher:
             if all(map(possible, c.routed))
         ]
         names: set[str] = set()
+        keywords: set[int] = set()
         references: dict[int, Test] = {}
         for compiled in rules:
             names.update(compiled.fields)
             references.update(compiled.references)
-            partition.keywords = partition.keywords or compiled.keywords
+            keywords |= compiled.keywords
             if compiled.needs is None:
                 partition.always.append(compiled)
             else:
@@ -255,10 +256,19 @@ class Matcher:
         partition.tables = tuple(self._tables[name] for name in partition.names)
         partition.memos = tuple(table.memo for table in partition.tables)
         partition.references = list(references.items())
+        partition.keywords = self._keyword_table(frozenset(keywords)) if keywords else None
         if len(self._partitions) >= PARTITIONS:
             self._partitions.clear()
         self._partitions[route] = partition
         return partition
+
+    def _keyword_table(self, atoms: frozenset[int]) -> FieldTable:
+        """One table for the tests without a field of a partition; partitions with the same tests share it."""
+        known = self._keywords.get(atoms)
+        if known is None:
+            found = [(atom, self._atoms.tests[atom]) for atom in sorted(atoms)]
+            known = self._keywords[atoms] = FieldTable(found, self._budget)
+        return known
 
 
 def _number(compiled: _Compiled) -> int:

@@ -114,7 +114,7 @@ def load_rules(
     if declared is None:
         declared = _shipped_declarations()
     with collection_paused():
-        loader = _Loader(pipelines, Logsources(declared, pipelines), _cache(cache, pipelines))
+        loader = _Loader(pipelines, Logsources(declared, pipelines), _cache(cache, pipelines, folders))
         loader.problems += pipelines.problems
         loader.read(folders, progress)
         loader.apply_filters()
@@ -128,11 +128,17 @@ def _shipped_declarations() -> list[Declared]:
     return declared_by(load_collectors([content.shipped("collectors")]))
 
 
-def _cache(where: Path | bool | None, pipelines: Pipelines) -> Cache:
+def _cache(where: Path | bool | None, pipelines: Pipelines, folders: Sequence[Path]) -> Cache:
     from soc import __version__, config
 
     folder = config.cache_folder() / "rules" if where is True else where or None
-    parts = (__version__, str(MEANING), _version_of("pysigma"), pipelines.digest)
+    parts = (
+        __version__,
+        str(MEANING),
+        _version_of("pysigma"),
+        pipelines.digest,
+        *map(os.path.abspath, folders),
+    )
     return Cache(folder, hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest())
 
 

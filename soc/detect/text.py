@@ -8,6 +8,7 @@ and `İ` equals only itself, because their full folding changes the length.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 
@@ -28,6 +29,11 @@ class _FoldTable(dict[int, str]):
 
 
 _TABLE = _FoldTable()
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+
+def _fold_run(run: re.Match[str]) -> str:
+    return run[0].translate(_TABLE)
 
 
 def fold(text: str) -> str:
@@ -37,7 +43,10 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFC", text).translate(_TABLE)
+    composed = unicodedata.normalize("NFC", text)
+    # bytes.lower() touches ASCII alone, at the speed of C: a long line with one letter beyond it stays quick
+    lowered = composed.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    return _BEYOND_ASCII.sub(_fold_run, lowered)
 
 
 def canonical(value: object) -> str:
