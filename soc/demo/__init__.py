@@ -1,0 +1,1 @@
+"""A shipped day of logs, with an attack in it and without."""
