@@ -90,9 +90,7 @@ def check_ca(path: str) -> None:
     except ssl.SSLError:
         raise UsageError("this is not a CA certificate in PEM form", place=path) from None
     except OSError as error:
-        raise UsageError(
-            f"the store's CA certificate cannot be read: {error.strerror}", place=path
-        ) from None
+        raise UsageError(f"the store's CA certificate cannot be read: {error.strerror}", place=path) from None
 
 
 def is_loopback(host: str) -> bool:
@@ -264,7 +262,7 @@ class Connection:
             ) from None
         except elasticsearch.ApiError as error:
             self._reached = True
-            raise self._meaning(error.status_code, error.body) from None
+            raise self._meaning(error.status_code, error.body, path) from None
         except elasticsearch.TransportError as error:
             raise self._broken(error) from None
         self._reached = True
@@ -305,7 +303,7 @@ class Connection:
         """What to do when the server is not there."""
         return f"is it running? curl {self.name}/_cluster/health; then: soc doctor"
 
-    def _meaning(self, status: int, body: Any) -> SocError:
+    def _meaning(self, status: int, body: Any, path: str) -> SocError:
         """What an answer that is not a success means."""
         kind, reason = error_of(body)
         if status == 401:
@@ -315,7 +313,7 @@ class Connection:
                 hint="check SOC_STORE_USER and SOC_STORE_PASSWORD, or SOC_STORE_API_KEY",
             )
         if status == 403 and kind == "security_exception":
-            return missing_privilege(reason)
+            return missing_privilege(reason, _index_of(path))
         if status in BUSY:
             return TransientError(f"{self.name} is busy: {reason or status}", hint=self.next_step)
         return RefusedError(
@@ -352,33 +350,42 @@ _GRANTED = re.compile(r"granted by the (?P<scope>\w+) privileges? \[(?P<names>[^
 _INDICES = re.compile(r"on (?:restricted )?indices \[(?P<names>[^\]]+)\]")
 
 _SHIPPED_ROLES = (
-    ("write", "soc_collector", ("data/write/bulk", "data/write/index", "admin/create", "mapping")),
-    ("manage", "soc_engineer", ("cluster:admin", "admin/delete", "admin/index_template", "admin/settings")),
-    ("read", "soc_sweeper", ("data/read", "monitor", "refresh", "admin/get")),
+    ("soc_collector", ("data/write/bulk", "data/write/index", "admin/create", "mapping")),
+    ("soc_engineer", ("cluster:admin", "admin/delete", "admin/index_template", "admin/settings")),
+    ("soc_sweeper", ("data/read", "monitor", "refresh", "admin/get")),
 )
 
 
-def missing_privilege(reason: str) -> NotAuthorisedError:
-    """The error for a user who lacks a privilege: which one, where, and the role that has it."""
+def _index_of(path: str) -> str:
+    """The index pattern that a path of the REST API begins with, or ""."""
+    first = path.split("/")[1].partition("?")[0]
+    return "" if first.startswith("_") else first
+
+
+def missing_privilege(reason: str, index: str = "") -> NotAuthorisedError:
+    """The error for a user who lacks a privilege: which one, where, and the role that has it.
+
+    `index` is what was asked for, where the server's `reason` does not name it.
+    """
     found = _UNAUTHORISED.search(reason)
     if found is None:
         return NotAuthorisedError(
-            "the store refused this user", hint="ask for a role: soc store init --dry-run prints them"
+            "the store refused this user", hint="ask for a role: soc store init --dry-run lists them"
         )
     granted, indices = _GRANTED.search(reason), _INDICES.search(reason)
     privilege = granted["names"].split(",")[0] if granted else found["action"]
     scope = f"{granted['scope']} privilege" if granted else "right to"
-    where = f" on {indices['names']}" if indices else ""
-    documents = bool(indices and re.search(r"documents|audit", indices["names"]))
-    role = (
-        "soc_analyst"
-        if documents
-        else next(
-            (role for _, role, words in _SHIPPED_ROLES if any(word in found["action"] for word in words)),
-            "soc_engineer",
-        )
-    )
+    where = indices["names"] if indices else index
     return NotAuthorisedError(
-        f"the store's user {found['user']!r} lacks the {scope} {privilege!r}{where}",
-        hint=f"ask for the role {role}: soc store init --dry-run prints it",
+        f"the store's user {found['user']!r} lacks the {scope} {privilege!r}"
+        + (f" on {where}" if where else ""),
+        hint=f"ask for the role {_role_for(found['action'], where)}: soc store init --dry-run lists them",
     )
+
+
+def _role_for(action: str, where: str) -> str:
+    """The role of ours (`elastic_schema.roles`) that may do an action there."""
+    if re.search(r"documents|audit", where):
+        return "soc_analyst"
+    fitting = (role for role, words in _SHIPPED_ROLES if any(word in action for word in words))
+    return next(fitting, "soc_engineer")
