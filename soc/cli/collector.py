@@ -45,7 +45,9 @@ def list_(
         for c in sorted(collectors.values(), key=lambda c: (c.layer, c.name))
         if layer is None or c.layer == layer
     ]
-    s.out.rows(rows, [Column("name"), Column("layer", right=True), Column("title", wide=True), Column("origin")])
+    s.out.rows(
+        rows, [Column("name"), Column("layer", right=True), Column("title", wide=True), Column("origin")]
+    )
     if collectors.problems:
         s.say(f"{len(collectors.problems)} problems in collector files; see them with: soc collector lint")
 
@@ -77,7 +79,8 @@ def show(name: Annotated[str, typer.Argument(help="The collector")]) -> None:
             "recognised by content": list(c.spec.first),
             "datasets": list(c.datasets),
             "log sources": [
-                "/".join(p or "*" for p in (ls.product, ls.category, ls.service)) + f" → {ls.dataset}" for ls in c.logsources
+                "/".join(p or "*" for p in (ls.product, ls.category, ls.service)) + f" → {ls.dataset}"
+                for ls in c.logsources
             ],
             "fields": fields,
             "samples": len(c.samples),
@@ -89,9 +92,15 @@ def show(name: Annotated[str, typer.Argument(help="The collector")]) -> None:
 @app.command("new")
 def new(
     name: Annotated[str, typer.Argument(help="Its name: small letters, digits, hyphens")],
-    layer: Annotated[int, typer.Option("--layer", min=1, max=4, help="1 on-site, 2 monitoring, 3 assessment, 4 national")] = 1,
-    example: Annotated[Path | None, typer.Option("--from", metavar="FILE", help="A log file to fit it to")] = None,
-    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="The folder of your collectors")] = None,
+    layer: Annotated[
+        int, typer.Option("--layer", min=1, max=4, help="1 on-site, 2 monitoring, 3 assessment, 4 national")
+    ] = 1,
+    example: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="A log file to fit it to")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="The folder of your collectors")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, write nothing")] = False,
 ) -> None:
     """Write a collector to start from: it lints, and its sample passes.
@@ -152,7 +161,9 @@ def _report(problems: list[Any], checked: int, what: str) -> int:
 
 @app.command("lint")
 def lint(
-    files: Annotated[list[Path] | None, typer.Argument(help="Collector files or folders; none: all there are")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Collector files or folders; none: all there are")
+    ] = None,
 ) -> int:
     """Check collector files: grammar, fields, patterns. All problems at once, each with its line.
 
@@ -184,7 +195,9 @@ def lint(
 
 @app.command("test")
 def test(
-    names: Annotated[list[str] | None, typer.Argument(help="Collectors by name or file; none: all there are")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Collectors by name or file; none: all there are")
+    ] = None,
 ) -> int:
     """Run the samples of collectors and compare with what they expect.
 
@@ -214,8 +227,12 @@ test.__test__ = False  # type: ignore[attr-defined] # pytest takes names that be
 @app.command("try")
 def try_(
     file: Annotated[Path, typer.Argument(help="A log file or report")],
-    with_: Annotated[str, typer.Option("--with", metavar="NAME", help="Use this collector, whatever is recognised")] = "",
-    timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="Zone of times without one")] = "",
+    with_: Annotated[
+        str, typer.Option("--with", metavar="NAME", help="Use this collector, whatever is recognised")
+    ] = "",
+    timezone: Annotated[
+        str, typer.Option("--timezone", metavar="ZONE", help="Zone of times without one")
+    ] = "",
 ) -> int:
     """Say which collector recognises a file and why, show three events, and what is left over in the records.
 
@@ -233,7 +250,9 @@ def try_(
     found = attempt(s.config, file, name=with_, timezone=timezone)
     if found.collector is None:
         s.say(f"no collector recognises {file}")
-        s.say(f"next: soc collector new NAME --from {file}   (or try one: soc collector try {file} --with syslog)")
+        s.say(
+            f"next: soc collector new NAME --from {file}   (or try one: soc collector try {file} --with syslog)"
+        )
         return ExitCode.FAILED
     if not s.out.is_table:
         s.out.one(found.as_row())

@@ -17,9 +17,15 @@ app = verb()
 @app.command()
 def parse(
     source: Annotated[str, typer.Argument(help="The collector to read with (soc collector list)")],
-    file: Annotated[str, typer.Argument(help="The file to read, also compressed with gzip; - for standard input")],
-    timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="Zone of times without one")] = "",
-    now: Annotated[str, typer.Option("--now", metavar="TIME", help="Decides the year of times without one")] = "",
+    file: Annotated[
+        str, typer.Argument(help="The file to read, also compressed with gzip; - for standard input")
+    ],
+    timezone: Annotated[
+        str, typer.Option("--timezone", metavar="ZONE", help="Zone of times without one")
+    ] = "",
+    now: Annotated[
+        str, typer.Option("--now", metavar="TIME", help="Decides the year of times without one")
+    ] = "",
     host: Annotated[str, typer.Option("--host", help="Host name of records that name none")] = "",
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of the file")] = "utf-8",
     join: Annotated[bool, typer.Option("--join", help="Join the records of one event (auditd)")] = False,

@@ -15,7 +15,15 @@ from soc.collect.spec import ALLOWED, Sample
 from soc.errors import ContentError, Place, Problem, Severity
 from soc.event import Event
 
-NEEDED = ("@timestamp", "event.kind", "event.module", "event.dataset", "event.original", "soc.layer", "soc.collector")
+NEEDED = (
+    "@timestamp",
+    "event.kind",
+    "event.module",
+    "event.dataset",
+    "event.original",
+    "soc.layer",
+    "soc.collector",
+)
 """Fields that every event has."""
 
 
@@ -38,16 +46,26 @@ def _advice(collector: Collector) -> list[Problem]:
 
     out = []
     if not collector.samples:
-        out.append(warn("no_samples", "it has no samples, so nothing proves that it works", hint="soc collector try FILE"))
+        out.append(
+            warn(
+                "no_samples",
+                "it has no samples, so nothing proves that it works",
+                hint="soc collector try FILE",
+            )
+        )
     if not collector.spec.names and not collector.spec.first:
         out.append(warn("unrecognised", "`recognise` names no files; it is found by content alone"))
     for i, stream in enumerate(collector.spec.streams):
         named = {*stream.part.values, *(t for case in stream.part.cases for t in case.values)}
         if "event.category" not in named and not collector.spec.spread and not stream.messages:
-            out.append(warn("uncategorised", f"the stream {stream.name} sets no event.category", "streams", i))
+            out.append(
+                warn("uncategorised", f"the stream {stream.name} sets no event.category", "streams", i)
+            )
     declared = {logsource.dataset for logsource in collector.logsources}
     for dataset in sorted(declared - set(collector.datasets)):
-        out.append(Problem("logsource", f"{dataset} is no dataset of this collector", document.place("logsources")))
+        out.append(
+            Problem("logsource", f"{dataset} is no dataset of this collector", document.place("logsources"))
+        )
     return out
 
 
@@ -87,7 +105,10 @@ def test(collector: Collector) -> list[Problem]:
             continue
         out += _compare(sample, events, place)
         for event in events:
-            out += [Problem("event", f"{sample.name}: {text}", place) for text in faults(event, spread=collector.spec.spread)]
+            out += [
+                Problem("event", f"{sample.name}: {text}", place)
+                for text in faults(event, spread=collector.spec.spread)
+            ]
     return out
 
 
@@ -123,7 +144,11 @@ def same(got: Any, wanted: Any) -> bool:
 
 def faults(event: Event, *, spread: bool = False) -> list[str]:
     """What is wrong with an event whatever it came from: missing fields, unknown names, wrong types or values."""
-    out = [f"{name} is missing" for name in NEEDED if name not in event and event.get("event.kind") != "pipeline_error"]
+    out = [
+        f"{name} is missing"
+        for name in NEEDED
+        if name not in event and event.get("event.kind") != "pipeline_error"
+    ]
     if not spread:
         out += [f"{name} is not a field of ECS" for name in event if not ecs.is_known(name)]
     out += [f"{name}: {value!r} is not in the type of its field" for name, value in event.items()

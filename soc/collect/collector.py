@@ -21,7 +21,16 @@ from soc.errors import ContentError, Place, Problem, Severity, UsageError
 if TYPE_CHECKING:
     from soc.config import Config
 
-__all__ = ["Collector", "Collectors", "Context", "Decoder", "Logsource", "Sample", "collectors_for", "load_collectors"]
+__all__ = [
+    "Collector",
+    "Collectors",
+    "Context",
+    "Decoder",
+    "Logsource",
+    "Sample",
+    "collectors_for",
+    "load_collectors",
+]
 
 LAYERS: Mapping[int, str] = {1: "onsite", 2: "monitoring", 3: "assessment", 4: "national"}
 """Layers and the folders of their collectors."""
@@ -207,7 +216,11 @@ def load_collectors(folders: Sequence[Path]) -> Collectors:
         for path in content.files(folder):
             if path.stem in here:
                 problems.append(
-                    Problem("duplicate", f"the collector {path.stem} is also in {here[path.stem]}", Place(str(path)))
+                    Problem(
+                        "duplicate",
+                        f"the collector {path.stem} is also in {here[path.stem]}",
+                        Place(str(path)),
+                    )
                 )
                 continue
             here[path.stem] = path
@@ -218,4 +231,3 @@ def load_collectors(folders: Sequence[Path]) -> Collectors:
 def collectors_for(config: Config) -> Collectors:
     """The shipped collectors, extended or overridden by the user's."""
     return load_collectors([content.shipped("collectors"), *config.collectors])
-

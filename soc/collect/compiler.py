@@ -18,7 +18,7 @@ from soc.collect.filters import FILTERS
 from soc.collect.formats import registry
 from soc.collect.spec import ALLOWED, Case, Expression, Mapped, Part, Spec, StreamSpec, Test, When
 from soc.collect.times import TimeReader
-from soc.errors import Place, Problem
+from soc.errors import Problem
 from soc.event import Event, normalise
 from soc.yamlio import YamlDocument
 
@@ -60,7 +60,10 @@ class Converted(dict[str, Any]):
         return value
 
 
-_SHARED = {kind: Converted(ecs.converter(name)) for kind, name in (("ip", "source.ip"), ("long", "source.port"))}
+LIMIT = 1 << 63
+"""Integers beyond this, either way, do not fit a `long`."""
+
+_ADDRESSES = Converted(ecs.converter("source.ip"))
 
 
 def spread(document: Mapping[str, Any], base: Event) -> Event:
@@ -83,7 +86,9 @@ def misfit(event: Event, name: str, value: Any) -> None:
     """Keep a value that does not fit its field, as `name=value`."""
     earlier = event.get(ecs.MISFIT)
     text = f"{name}={value}"
-    event[ecs.MISFIT] = text if earlier is None else [*(earlier if isinstance(earlier, list) else [earlier]), text]
+    event[ecs.MISFIT] = (
+        text if earlier is None else [*(earlier if isinstance(earlier, list) else [earlier]), text]
+    )
 
 
 def put(event: Event, name: str, value: Any) -> None:
@@ -114,20 +119,42 @@ def _flat_list(name: str, value: list[Any]) -> Event:
     return {name: [item for item in value if item != ""]}
 
 
+class Prefixed(dict[str, str]):
+    """Names below a prefix; within a bound, since a log decides what is looked up here."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self.prefix = prefix
+
+    def __missing__(self, name: str) -> str:
+        full = f"{self.prefix}.{name}"
+        if len(self) < 4096:
+            self[name] = full
+        return full
+
+
+_prefixed: dict[str, Prefixed] = {}
+
+
 def keep(event: Event, target: str, value: Any) -> None:
     """Keep a source's own fields below `target`, as text (numbers and booleans as a log would write them)."""
     if type(value) is not dict:
         return
+    names = _prefixed.get(target)
+    if names is None:
+        names = Prefixed(target)
+        if len(_prefixed) < 64:
+            _prefixed[target] = names
     for name, leaf in value.items():
         if leaf.__class__ is str:
             if leaf:
-                event[f"{target}.{name}"] = leaf if leaf.isascii() else normalise(leaf)
+                event[names[name]] = leaf if leaf.isascii() else normalise(leaf)
         elif type(leaf) is dict:
-            keep(event, f"{target}.{name}", leaf)
+            keep(event, names[name], leaf)
         elif type(leaf) is list:
-            put(event, f"{target}.{name}", leaf)
+            put(event, names[name], leaf)
         elif leaf is not None:
-            event[f"{target}.{name}"] = _as_text(leaf)
+            event[names[name]] = _as_text(leaf)
 
 
 def _as_text(value: Any) -> str:
@@ -168,15 +195,6 @@ def above(value: Any, limit: float) -> bool:
 _NOTHING: Mapping[str, Any] = {}
 
 
-def inside(value: Any, *path: str) -> Any:
-    """What stands at a path in nested mappings; None where it does not lead."""
-    for key in path:
-        if type(value) is not dict:
-            return None
-        value = value.get(key)
-    return value
-
-
 def as_plain(value: Any) -> str | None:
     """A scalar as text, to compare it with what a collector file says."""
     if type(value) is str:
@@ -197,7 +215,9 @@ class Program:
     times: Mapping[str, str]
     parsers: Mapping[str, str]
 
-    def bind(self, reader: TimeReader, latest: list[str], *, long: bool = False) -> Callable[..., Event | None]:
+    def bind(
+        self, reader: TimeReader, latest: list[str], *, long: bool = False
+    ) -> Callable[..., Event | None]:
         """The function for one decoder; `latest` holds the time of the last record. `long`: for long lines."""
         space: dict[str, Any] = dict(self.constants)
         space.update({name: patterns.matcher(text, long=long) for name, text in self.patterns.items()})
@@ -211,8 +231,8 @@ class Program:
 
 
 _RUNTIME: dict[str, Any] = {
-    "IP": _SHARED["ip"], "LONG": _SHARED["long"], "put": put, "spread": spread, "misfit": misfit, "keep": keep, "related": related,
-    "below": below, "above": above, "inside": inside, "plain": as_plain,
+    "IP": _ADDRESSES, "put": put, "spread": spread, "misfit": misfit, "keep": keep, "related": related,
+    "below": below, "above": above, "NOTHING": _NOTHING, "plain": as_plain,
     **{f"f_{name}": function for name, function in FILTERS.items()},
 }  # fmt: skip
 
@@ -245,6 +265,8 @@ class Compiler:
     parsers: dict[str, str] = field(default_factory=dict)
     depth: int = 0
     counter: int = 0
+    opened: dict[tuple[str, ...], str] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
 
     # -- small tools
 
@@ -286,7 +308,9 @@ class Compiler:
             scope = _Scope({"line": ("line", True)}, open=False)
         elif self.spec.format == "syslog":
             self.emit("def decode(line, header):")
-            scope = _Scope({"line": ("line", True)} | {n: (n, True) for n in registry.SYSLOG_RAWS}, open=False)
+            scope = _Scope(
+                {"line": ("line", True)} | {n: (n, True) for n in registry.SYSLOG_RAWS}, open=False
+            )
         else:
             self.emit("def decode(line, doc):")
             scope = _Scope({"line": ("line", True)}, open=file_format.raws is None)
@@ -306,10 +330,14 @@ class Compiler:
         part = stream.part
         for source, kind, target in stream.parse:
             scope = self.parse(source, kind, target, scope, part.at)
+        self.opened = {}
+        start = len(self.lines)
         if part.when:
             self.emit(f"if not ({self.condition(part.when, scope, part.at)}): break")
         if part.patterns:
             scope = self.match(part, scope, fail="break")
+        self.insert(start)
+        start = len(self.lines)
         base = {
             "@timestamp": "",
             "event.kind": "event",
@@ -336,6 +364,7 @@ class Compiler:
         self.messages(stream, scope)
         self.related(stream)
         self.emit("return e")
+        self.insert(start)
         self.depth -= 1
 
     def parse(self, source: str, kind: str, target: str, scope: _Scope, at: tuple[str | int, ...]) -> _Scope:
@@ -427,9 +456,25 @@ class Compiler:
         return "None", False
 
     def path(self, local: str, parts: Sequence[str]) -> str:
-        if len(parts) == 1:
-            return f"{local}.get({parts[0]!r})"
-        return f"inside({local}, {', '.join(repr(p) for p in parts)})"
+        """The expression for a path; the mappings on the way are looked up once for each stream."""
+        if len(parts) == 1 or local != "doc":
+            return f"{local}.get({'.'.join(parts)!r})"
+        return f"{self.open(tuple(parts[:-1]))}.get({parts[-1]!r})"
+
+    def open(self, parts: tuple[str, ...]) -> str:
+        """The local name of a mapping within the record; an empty one where there is none."""
+        if parts not in self.opened:
+            local = f"{self.fresh('d')}_"
+            outer = self.open(parts[:-1]) if len(parts) > 1 else "doc"
+            self.waiting.append(f"{local} = {outer}.get({parts[-1]!r})")
+            self.waiting.append(f"if type({local}) is not dict: {local} = NOTHING")
+            self.opened[parts] = local
+        return self.opened[parts]
+
+    def insert(self, at: int) -> None:
+        """Put what `open` needs in front of the code generated since."""
+        self.lines[at:at] = ["    " * self.depth + line for line in self.waiting]
+        self.waiting = []
 
     def value(self, expression: Expression, scope: _Scope, at: tuple[str | int, ...]) -> tuple[str, bool]:
         """The Python expression for a raw name with its filters, and whether it is text for certain."""
@@ -456,14 +501,24 @@ class Compiler:
         has = self.has(code)
         if plain and kind in {"keyword", "text"}:
             self.emit(f"if {has}: e[{name!r}] = {code}")
-        elif kind in {"ip", "long"}:
-            table = kind.upper()
+        elif kind == "long" and plain:
+            self.emit(f"if {code} is not None:")
+            # 18 digits fit into 64 bits; whatever is not plain digits takes the long way
+            self.emit(f"    if {code}.isdecimal() and len({code}) < 19: e[{name!r}] = int({code})")
+            self.emit(f"    elif {has}: put(e, {name!r}, {code})")
+        elif kind == "long":
+            self.emit(f"if v.__class__ is str and v.isdecimal() and len(v) < 19: e[{name!r}] = int(v)")
+            self.emit(f"elif v.__class__ is int and -{LIMIT} < v < {LIMIT}: e[{name!r}] = v")
+            self.emit(f"elif {has}: put(e, {name!r}, v)")
+        elif kind == "ip":
             self.emit(f"if {has}:")
-            self.emit(f"    try: e[{name!r}] = {table}[{code}]")
+            self.emit(f"    try: e[{name!r}] = IP[{code}]")
             self.emit(f"    except ValueError: misfit(e, {name!r}, {code})")
             self.emit(f"    except TypeError: put(e, {name!r}, {code})")
         elif kind in {"keyword", "text"}:
-            self.emit(f"if v.__class__ is str and v.isascii():\n{'    ' * (self.depth + 1)}if {has}: e[{name!r}] = v")
+            self.emit(
+                f"if v.__class__ is str and v.isascii():\n{'    ' * (self.depth + 1)}if {has}: e[{name!r}] = v"
+            )
             self.emit(f"elif v is not None: put(e, {name!r}, v)")
         else:
             self.emit(f"if {has}: put(e, {name!r}, {code})")

@@ -116,7 +116,11 @@ class Decoder:
             text = raw.decode(self.context.encoding, "replace")
         except LookupError:
             text = raw.decode("utf-8", "replace")
-        event = self.line(text.encode()) if self.context.encoding.lower() in {"utf-8", "utf8"} else self._plain(text)
+        event = (
+            self.line(text.encode())
+            if self.context.encoding.lower() in {"utf-8", "utf8"}
+            else self._plain(text)
+        )
         if event is not None:
             event["soc.original_base64"] = base64.b64encode(raw).decode()
         return event

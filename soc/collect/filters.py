@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -198,25 +199,29 @@ def hexadecimal(value: Any) -> Any:
         return None
 
 
-def mac(value: Any) -> Any:
-    """A MAC address as ECS writes it: `00-00-5E-00-53-23` (RFC 7042)."""
-    name = _text(value)
-    if name is None:
-        return None
+@lru_cache(maxsize=4096)
+def _mac(name: str) -> str | None:
     digits = re.sub(r"[^0-9A-Fa-f]", "", name).upper()
     return "-".join(digits[i : i + 2] for i in range(0, 12, 2)) if len(digits) == 12 else None
 
 
+def mac(value: Any) -> Any:
+    """A MAC address as ECS writes it: `00-00-5E-00-53-23` (RFC 7042)."""
+    name = _text(value)
+    return None if name is None else _mac(name)
+
+
 def source_mac(value: Any) -> Any:
     """The sender in the `MAC=` of netfilter: octets 7 to 12 of destination, source, type."""
-    parts = (_text(value) or "").split(":")
-    return mac(":".join(parts[6:12])) if len(parts) >= 12 else None
+    name = _text(value) or ""
+    # each octet has two digits and a colon
+    return _mac(name[18:35]) if name.count(":") >= 11 else None
 
 
 def destination_mac(value: Any) -> Any:
     """The receiver in the `MAC=` of netfilter: octets 1 to 6."""
-    parts = (_text(value) or "").split(":")
-    return mac(":".join(parts[:6])) if len(parts) >= 12 else None
+    name = _text(value) or ""
+    return _mac(name[:17]) if name.count(":") >= 11 else None
 
 
 def dotless(value: Any) -> Any:
@@ -435,7 +440,9 @@ def cvss(value: Any) -> Any:
 
 def url_host(value: Any) -> Any:
     """The host of a URL."""
-    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@?#]*@)?(\[[0-9A-Fa-f:.]+\]|[^/:?#]+)", _text(value) or "")
+    found = re.match(
+        r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@?#]*@)?(\[[0-9A-Fa-f:.]+\]|[^/:?#]+)", _text(value) or ""
+    )
     return found.group(1).strip("[]") if found else None
 
 

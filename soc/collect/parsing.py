@@ -102,7 +102,9 @@ def lines(stream: IO[bytes], limit: int = MAX_LINE, encoding: str = "utf-8") -> 
     A longer line is cut at `limit`. What follows the last line end is a line too. UTF-16 is told apart by
     its line end of two bytes.
     """
-    end = {"utf-16": "\n".encode("utf-16-le"), "utf-16-le": b"\n\0", "utf-16-be": b"\0\n"}.get(encoding.lower(), b"\n")
+    end = {"utf-16": "\n".encode("utf-16-le"), "utf-16-le": b"\n\0", "utf-16-be": b"\0\n"}.get(
+        encoding.lower(), b"\n"
+    )
     held = bytearray()
     length = 0
     for block in blocks(stream):
@@ -156,7 +158,11 @@ class Run:
     def rows(self, file: str) -> Iterator[dict[str, Any]]:
         """The events as a person reads them: the reason of an error, or the original where there is no message."""
         for event in self.events(file):
-            message = event.get("error.message") if event["event.kind"] == "pipeline_error" else event.get("message")
+            message = (
+                event.get("error.message")
+                if event["event.kind"] == "pipeline_error"
+                else event.get("message")
+            )
             yield {**event, "message": str(message or event.get("event.original", ""))[:500]}
 
     def _lines(self, file: str) -> Iterator[Event]:

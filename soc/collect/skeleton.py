@@ -44,14 +44,20 @@ recognise:
 def skeleton(name: str, layer: int, example: Path | None = None, *, path: str = "FILE") -> str:
     """The text of a new collector; `UsageError` for a name that cannot be one or an example without lines."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*", name):
-        raise UsageError(f"{name!r} cannot be a name: small letters, digits and hyphens", hint="soc collector new my-portal")
+        raise UsageError(
+            f"{name!r} cannot be a name: small letters, digits and hyphens",
+            hint="soc collector new my-portal",
+        )
     line, glob = EXAMPLE, f"'*{name}*'"
     if example is not None:
         with opened(str(example)) as stream:
             first = next((raw for raw, _ in lines(stream, 65536) if raw.strip()), None)
         if first is None:
             raise UsageError("this file has no line to start from", place=example)
-        line, glob = first.decode("utf-8", "replace").strip("\r\ufeff"), yamlio.dump([example.name])[2:].strip()
+        line, glob = (
+            first.decode("utf-8", "replace").strip("\r\ufeff"),
+            yamlio.dump([example.name])[2:].strip(),
+        )
     layers = ", ".join(f"{number} {folder}" for number, folder in LAYERS.items())
     head = _HEAD.format(name=name, title=f"Log of {name}", layer=layer, layers=layers, glob=glob, path=path)
     return head + _body(name, line) + _samples(name, line)
@@ -143,14 +149,17 @@ def _quote(text: str) -> str:
     return json.dumps(text)
 
 
-def write(name: str, layer: int, folder: Path, example: Path | None = None, *, dry_run: bool = False) -> tuple[Path, str]:
+def write(
+    name: str, layer: int, folder: Path, example: Path | None = None, *, dry_run: bool = False
+) -> tuple[Path, str]:
     """Write a new collector below `folder`; its path and text. `UsageError` where a file stands already."""
     path = folder / LAYERS[layer] / f"{name}.yml"
     text = skeleton(name, layer, example, path=str(path))
     if path.exists():
-        raise UsageError("there is a collector of that name already", place=path, hint=f"soc collector show {name}")
+        raise UsageError(
+            "there is a collector of that name already", place=path, hint=f"soc collector show {name}"
+        )
     if not dry_run:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     return path, text
-

@@ -28,12 +28,37 @@ _TOP = {
     "extends", "name", "title", "description", "layer", "references", "recognise", "format", "options", "fallback",
     "absent", "time", "fields", "set", "cases", "keep", "spread", "streams", "logsources", "samples",
 }  # fmt: skip
-_STREAM_KEYS = {"name", "when", "pattern", "patterns", "in", "parse", "time", "fields", "set", "cases", "keep", "messages"}
+_STREAM_KEYS = {
+    "name",
+    "when",
+    "pattern",
+    "patterns",
+    "in",
+    "parse",
+    "time",
+    "fields",
+    "set",
+    "cases",
+    "keep",
+    "messages",
+}
 _MESSAGE_KEYS = {"when", "pattern", "patterns", "in", "fields", "set", "cases"}
 _CASE_KEYS = {"when", "set"}
 _TEST_KEYS = {"match", "not", "exists", "prefix", "suffix", "contains", "above", "below"}
 _RECOGNISE_KEYS = {"names", "first"}
-_SAMPLE_KEYS = {"name", "line", "lines", "text", "file", "record", "expect", "absent", "count", "timezone", "now"}
+_SAMPLE_KEYS = {
+    "name",
+    "line",
+    "lines",
+    "text",
+    "file",
+    "record",
+    "expect",
+    "absent",
+    "count",
+    "timezone",
+    "now",
+}
 _LOGSOURCE_KEYS = {"category", "product", "service", "dataset", "where"}
 
 
@@ -190,7 +215,10 @@ class SpecReader:
         if value is None:
             return ()
         items = value if isinstance(value, list) else [value]
-        return tuple(self.text(item, *at, i) if isinstance(value, list) else self.text(item, *at) for i, item in enumerate(items))
+        return tuple(
+            self.text(item, *at, i) if isinstance(value, list) else self.text(item, *at)
+            for i, item in enumerate(items)
+        )
 
     def boolean(self, value: Any, *at: Step) -> bool:
         """true or false; None is false."""
@@ -249,7 +277,10 @@ class SpecReader:
             self.problem("title", "`title` is missing: one line that says what this collector reads")
         options = self.mapping(data.get("options"), set(registry.FORMATS[format_name].options), "options")
         recognise = self.mapping(data.get("recognise"), _RECOGNISE_KEYS, "recognise")
-        fallback, spread = self.boolean(data.get("fallback"), "fallback"), self.boolean(data.get("spread"), "spread")
+        fallback, spread = (
+            self.boolean(data.get("fallback"), "fallback"),
+            self.boolean(data.get("spread"), "spread"),
+        )
         if spread and registry.FORMATS[format_name].raws is not None:
             self.problem("spread", f"`spread` is for documents; the format {format_name} has none", "spread")
             spread = False
@@ -287,7 +318,12 @@ class SpecReader:
             if not _STREAM.match(name):
                 self.problem("name", "a stream needs a `name` of small letters, digits and _", *at)
                 continue
-            if name in seen and not entry.get("when") and not entry.get("pattern") and not entry.get("patterns"):
+            if (
+                name in seen
+                and not entry.get("when")
+                and not entry.get("pattern")
+                and not entry.get("patterns")
+            ):
                 self.problem("unreachable", f"the stream {name!r} stands twice without a condition", *at)
             seen.add(name)
             part = self._part(entry, at)
@@ -360,7 +396,9 @@ class SpecReader:
         """`name | filter | filter`."""
         found = _EXPRESSION.match(value) if isinstance(value, str) else None
         if found is None:
-            self.problem("expression", "a raw name is expected here, such as `client` or `target | path`", *at)
+            self.problem(
+                "expression", "a raw name is expected here, such as `client` or `target | path`", *at
+            )
             return None
         filters = tuple(f.strip() for f in found.group(2).split("|")[1:])
         for name in filters:
@@ -387,7 +425,12 @@ class SpecReader:
                 continue
             conformed = ecs.conform({target: constant})
             if ecs.MISFIT in conformed or target not in conformed:
-                self.problem("value", f"{constant!r} does not fit the field {target} ({ecs.type_of(target)})", *at, target)
+                self.problem(
+                    "value",
+                    f"{constant!r} does not fit the field {target} ({ecs.type_of(target)})",
+                    *at,
+                    target,
+                )
                 continue
             if (bad := _not_allowed(target, conformed[target])) is not None:
                 self.problem("value", f"{bad!r} is not a value that ECS allows for {target}", *at, target)
@@ -398,7 +441,12 @@ class SpecReader:
         out = []
         for i, item in enumerate(self.items(value, *at)):
             entry = self.mapping(item, _CASE_KEYS, *at, i)
-            out.append(Case(self._when(entry.get("when"), *at, i, "when"), self._values(entry.get("set"), *at, i, "set")))
+            out.append(
+                Case(
+                    self._when(entry.get("when"), *at, i, "when"),
+                    self._values(entry.get("set"), *at, i, "set"),
+                )
+            )
         return tuple(out)
 
     def _when(self, value: Any, *at: Step) -> When:
@@ -478,7 +526,9 @@ class SpecReader:
             if isinstance(target, str) and ecs.is_known(f"{target}.x"):
                 out[target] = self.text(source, *at, target)
             else:
-                self.problem("unknown_field", f"{target}.* is not open for a source's own fields", *at, target)
+                self.problem(
+                    "unknown_field", f"{target}.* is not open for a source's own fields", *at, target
+                )
         return out
 
     def _logsources(self, value: Any, name: str) -> tuple[Logsource, ...]:
@@ -538,14 +588,54 @@ class SpecReader:
 
 
 ALLOWED: Mapping[str, frozenset[str]] = {
-    "event.kind": frozenset("alert asset enrichment event metric state pipeline_error signal".split()),
+    "event.kind": frozenset(
+        ["alert", "asset", "enrichment", "event", "metric", "state", "pipeline_error", "signal"]
+    ),
     "event.category": frozenset(
-        "api authentication configuration database driver email file host iam intrusion_detection library malware "
-        "network package process registry session threat vulnerability web".split()
+        [
+            "api",
+            "authentication",
+            "configuration",
+            "database",
+            "driver",
+            "email",
+            "file",
+            "host",
+            "iam",
+            "intrusion_detection",
+            "library",
+            "malware",
+            "network",
+            "package",
+            "process",
+            "registry",
+            "session",
+            "threat",
+            "vulnerability",
+            "web",
+        ]
     ),
     "event.type": frozenset(
-        "access admin allowed change connection creation deletion denied device end error group indicator info "
-        "installation protocol start user".split()
+        [
+            "access",
+            "admin",
+            "allowed",
+            "change",
+            "connection",
+            "creation",
+            "deletion",
+            "denied",
+            "device",
+            "end",
+            "error",
+            "group",
+            "indicator",
+            "info",
+            "installation",
+            "protocol",
+            "start",
+            "user",
+        ]
     ),
     "event.outcome": frozenset({"success", "failure", "unknown"}),
 }

@@ -33,7 +33,9 @@ _ZONE_NAMES = {"Z": UTC, "z": UTC, "UTC": UTC, "GMT": UTC}
 _ISO = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*(Z|z|UTC|GMT|[+-]\d{2}:?\d{0,2})?)?\Z"
 )
-_CLF = re.compile(r"(\d{1,2})/([A-Za-z]{3})/(\d{4})[: ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*([+-]\d{4})?\Z")
+_CLF = re.compile(
+    r"(\d{1,2})/([A-Za-z]{3})/(\d{4})[: ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*([+-]\d{4})?\Z"
+)
 _BSD = re.compile(
     r"(?:(\d{4})\s+)?([A-Za-z]{3})[a-z]*\s+(\d{1,2})\s+(?:(\d{4})\s+)?(\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?"
     r"(?:\s+(\d{4}))?\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})?\Z"
@@ -88,7 +90,9 @@ class TimeReader:
         self.now = (now or datetime.now(UTC)).astimezone(self.zone)
         self._minutes: dict[str, str] = {}
 
-    def _local(self, parts: tuple[str, str | int, str, str, str, str], fraction: str | None, zone: str | None) -> str:
+    def _local(
+        self, parts: tuple[str, str | int, str, str, str, str], fraction: str | None, zone: str | None
+    ) -> str:
         """Year, month, day, hour, minute, second as digits, into event text. ValueError when there is no such time."""
         year, month, day, hour, minute, second = (int(part) for part in parts)
         # a leap second (60) is the last microsecond of its minute: no clock of ours knows it
@@ -227,9 +231,17 @@ class TimeReader:
         whole, _, fraction = text.strip().partition(".")
         try:
             seconds = int(whole)
-            return render(datetime.fromtimestamp(seconds, UTC), "".join(c for c in fraction if c.isdigit()))
+            minute = seconds - seconds % 60
+            key = f"@{minute}"
+            prefix = self._minutes.get(key)
+            if prefix is None:
+                self._remember(key, render(datetime.fromtimestamp(minute, UTC)))
+                prefix = self._minutes[key]
         except (ValueError, OverflowError, OSError):
             return None
+        if fraction and not fraction.isdecimal():
+            fraction = ""
+        return f"{prefix}{seconds - minute:02d}.{(fraction + '000000')[:6]}Z"
 
     def epoch_ms(self, value: Any) -> str | None:
         """Milliseconds since 1970, as a number or digits."""

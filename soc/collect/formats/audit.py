@@ -19,13 +19,36 @@ _HEAD = re.compile(
     r"(?:.*?\baudit(?:d|spd|\[\d+\])?(?:\[\d+\])?: )?(?:\[[^\]]*\] )?(?:audit: )?(?:node=(\S+) )?type=(\S+) (?:msg=)?audit\((\d{1,12}(?:\.\d{1,9})?):(\d{1,20})\):\s*(.*)",
     re.ASCII | re.DOTALL,
 )
-_PAIR = re.compile(r"""([A-Za-z_][\w\-\[\]]*)=("[^"]*"|'[^']*'|\S*)""", re.ASCII)
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+\Z")
 _ARGUMENT = re.compile(r"a(\d+)(?:\[(\d+)\])?\Z")
 
 ENCODED = frozenset(
-    "proctitle comm exe name cwd dir path data acct key ocomm watch file device cmd new-name old-name sw root_dir "
-    "vm img-ctx grp new_group op".split()
+    [
+        "proctitle",
+        "comm",
+        "exe",
+        "name",
+        "cwd",
+        "dir",
+        "path",
+        "data",
+        "acct",
+        "key",
+        "ocomm",
+        "watch",
+        "file",
+        "device",
+        "cmd",
+        "new-name",
+        "old-name",
+        "sw",
+        "root_dir",
+        "vm",
+        "img-ctx",
+        "grp",
+        "new_group",
+        "op",
+    ]
 )
 """Fields whose value may be hexadecimal digits."""
 
@@ -82,29 +105,39 @@ def parse(line: str) -> dict[str, Any] | None:
     return out
 
 
+_ABSENT = frozenset({"(null)", "(none)", "?", "(unknown)", "", '""', '"?"'})
+
+
+_PAIR = re.compile(r"([^\s=]+)=(\S+)")
+_DOES = re.compile(r"\bop=([^=]*?)(?: \S+=|\Z)")
+
+
 def _pairs(fields: dict[str, Any], text: str) -> None:
-    """All `key=value` of a record; those within `msg='…'` too, which user-space programs write."""
-    for key, value in _PAIR.findall(text):
-        if value[:1] == "'" and key == "msg":
-            _pairs(fields, value[1:-1])
-        elif key not in fields:
-            decoded = _value(key, value)
-            if decoded:
-                fields[key] = decoded
+    """All `key=value` of a record; those within `msg='…'` too, which user-space programs write.
+
+    A value never holds a blank: the kernel writes such a value as hexadecimal digits. Only what user-space
+    programs say they do (`op=adding user`) runs on.
+    """
+    outer, quote, inner = text.partition("msg='")
+    found: dict[str, str] = dict(_PAIR.findall(outer))
+    for key in found.keys() & ENCODED:
+        value = found[key]
+        if value[0] != '"':
+            found[key] = _decoded(key, value)
+    if "op" in found and (does := _DOES.search(outer)) is not None and does.group(1)[:1] not in {'"', ""}:
+        found["op"] = _decoded("op", does.group(1).strip())
+    for key, value in found.items():
+        if value in _ABSENT or key in fields:
+            continue
+        fields[key] = value if value[0] != '"' else value.strip('"')
+    if quote:
+        _pairs(fields, inner.rpartition("'")[0] or inner)
 
 
-def _value(key: str, value: str) -> str:
-    if value[:1] in {'"', "'"}:
-        return value[1:-1]
-    if value in {"(null)", "(none)", "?", "(unknown)"}:
-        return ""
-    if (key in ENCODED or _ARGUMENT.match(key)) and _HEX.match(value):
-        if key in _DIGITS_STAY and len(value) < 6:
-            return value
-        if _ARGUMENT.match(key) and key.partition("[")[0] in {"a0", "a1", "a2", "a3"}:
-            return value  # decided in `_interpret`: of a SYSCALL these are numbers, of an EXECVE text
-        return unhex(value)
-    return value
+def _decoded(key: str, value: str) -> str:
+    if not _HEX.match(value) or (key in _DIGITS_STAY and len(value) < 6):
+        return value
+    return unhex(value)
 
 
 def unhex(digits: str) -> str:
@@ -130,12 +163,13 @@ def _interpret(out: dict[str, Any], fields: dict[str, Any], kind: str) -> None:
         out["command_line"] = fields.get("proctitle")
     for name in ("auid", "uid"):
         if fields.get(name) in UNSET:
-            fields.pop(name)
+            del fields[name]
     if "cmd" in fields:
         out["command_line"] = fields["cmd"]
     if "key" in fields:
-        out["keys"] = [k for k in fields["key"].split("\x01") if k]
-    if "addr" in fields and fields["addr"] != "?":
+        key = fields["key"]
+        out["keys"] = [k for k in key.split("\x01") if k] if "\x01" in key else key
+    if "addr" in fields:
         out["addr"] = fields["addr"]
 
 
@@ -145,9 +179,9 @@ def _arguments(out: dict[str, Any], fields: dict[str, Any]) -> None:
     for key in list(fields):
         if (found := _ARGUMENT.match(key)) is not None:
             value = fields[key]
-            if len(value) >= 2 and _HEX.match(value) and not value.isdigit():
-                value = unhex(value)
-            elif _HEX.match(value) and value.isdigit() and len(value) > 8:
+            if (len(value) >= 2 and _HEX.match(value) and not value.isdigit()) or (
+                _HEX.match(value) and value.isdigit() and len(value) > 8
+            ):
                 value = unhex(value)
             pieces.setdefault(int(found.group(1)), {})[int(found.group(2) or 0)] = value
             if found.group(2) is None:
@@ -214,7 +248,9 @@ def _joined(records: list[Event]) -> Event:
     if len(records) == 1:
         return records[0]
     kinds = [str(r.get("auditd.log.record_type", "")) for r in records]
-    ranked = sorted(range(len(records)), key=lambda i: (_ORDER.index(kinds[i]) if kinds[i] in _ORDER else 9, i))
+    ranked = sorted(
+        range(len(records)), key=lambda i: (_ORDER.index(kinds[i]) if kinds[i] in _ORDER else 9, i)
+    )
     out: Event = {}
     for i in ranked:
         for name, value in records[i].items():

@@ -24,7 +24,9 @@ Record = tuple[str, Indicator] | Broken
 MAX_DOCUMENT = 256 << 20
 """Largest JSON document in bytes that is read at once."""
 
-_DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{1,62}\.?\Z")
+_DOMAIN = re.compile(
+    r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{1,62}\.?\Z"
+)
 _EMAIL = re.compile(r"[^@\s,;]{1,64}@[A-Za-z0-9.-]{1,253}\Z")
 _URL = re.compile(r"(?:https?|ftp|tcp|udp)://[^\s]{1,4000}\Z", re.IGNORECASE)
 _HASHES = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
@@ -32,8 +34,33 @@ _HEX = re.compile(r"[0-9A-Fa-f]+\Z")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?\Z")
 _TLP = re.compile(r"(?i)(?:tlp:)?(clear|white|green|amber\+strict|amber|red)\Z")
 _HEADER = frozenset(
-    "value indicator ioc ip address ip_address ipaddress domain host hostname url hash sha256 md5 sha1 dst_ip dstip "
-    "first_seen firstseen first_seen_utc type id date botnet_ip c2_ip".split()
+    [
+        "value",
+        "indicator",
+        "ioc",
+        "ip",
+        "address",
+        "ip_address",
+        "ipaddress",
+        "domain",
+        "host",
+        "hostname",
+        "url",
+        "hash",
+        "sha256",
+        "md5",
+        "sha1",
+        "dst_ip",
+        "dstip",
+        "first_seen",
+        "firstseen",
+        "first_seen_utc",
+        "type",
+        "id",
+        "date",
+        "botnet_ip",
+        "c2_ip",
+    ]
 )
 
 
@@ -82,7 +109,12 @@ def _address(text: str) -> Indicator | None:
         return None
     if port and not port.isdigit():
         return None
-    return {"type": f"ipv{parsed.version}-addr", "value": str(parsed), "ip": str(parsed), "port": port or None}
+    return {
+        "type": f"ipv{parsed.version}-addr",
+        "value": str(parsed),
+        "ip": str(parsed),
+        "port": port or None,
+    }
 
 
 def _host(url: str) -> str | None:
@@ -108,7 +140,9 @@ def parse_line(line: str) -> Indicator | None:
         return None
     separator = next((s for s in ("\t", ";", "|", ",") if s in text), ",")
     try:
-        cells = [cell.strip() for cell in next(csv.reader([text], delimiter=separator, skipinitialspace=True))]
+        cells = [
+            cell.strip() for cell in next(csv.reader([text], delimiter=separator, skipinitialspace=True))
+        ]
     except (csv.Error, StopIteration) as error:
         raise ValueError(f"not a line of a list: {error}") from None
     if len(cells) == 1:
@@ -159,7 +193,9 @@ def _describe(indicator: Indicator, cells: list[str]) -> None:
 
 def _document(path: Path) -> Any | Broken:
     if path.stat().st_size > MAX_DOCUMENT:
-        return Broken(f"larger than {MAX_DOCUMENT >> 20} MiB, which is the most that is read as one JSON document")
+        return Broken(
+            f"larger than {MAX_DOCUMENT >> 20} MiB, which is the most that is read as one JSON document"
+        )
     try:
         return orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
@@ -191,7 +227,11 @@ def misp(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: A
             if isinstance(thing, dict):
                 attributes += thing.get("Attribute") or []
         for attribute in attributes:
-            if isinstance(attribute, dict) and attribute.get("type") in _MISP_TYPES and not attribute.get("deleted"):
+            if (
+                isinstance(attribute, dict)
+                and attribute.get("type") in _MISP_TYPES
+                and not attribute.get("deleted")
+            ):
                 yield _misp_attribute(attribute, event, marks)
 
 
@@ -229,7 +269,9 @@ def _misp_attribute(attribute: Mapping[str, Any], event: Mapping[str, Any], mark
         name=event.get("info"),
         filename=name or None,
         description=attribute.get("comment") or event.get("info"),
-        tlp=next((mark for tag in [*tags, *marks] if tag.lower().startswith("tlp:") and (mark := tlp(tag))), None),
+        tlp=next(
+            (mark for tag in [*tags, *marks] if tag.lower().startswith("tlp:") and (mark := tlp(tag))), None
+        ),
         tags=[*dict.fromkeys([*marks, *tags])],
         provider=organisation.get("name") if isinstance(organisation, dict) else "MISP",
         category=attribute.get("category"),
@@ -273,7 +315,9 @@ def stix(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: A
     if not isinstance(objects, list):
         yield Broken("not a STIX bundle: it has no objects")
         return
-    names = {o.get("id"): o.get("name") for o in objects if isinstance(o, dict) and o.get("type") == "identity"}
+    names = {
+        o.get("id"): o.get("name") for o in objects if isinstance(o, dict) and o.get("type") == "identity"
+    }
     for item in objects:
         if isinstance(item, dict) and item.get("type") == "indicator":
             yield from _stix_indicator(item, names)
@@ -287,7 +331,11 @@ def _stix_indicator(item: Mapping[str, Any], names: Mapping[Any, Any]) -> Iterat
         yield Broken(f"a pattern of type {item['pattern_type']} is not read", source)
         return
     compared = _PATTERN.findall(str(item.get("pattern") or ""))
-    values = [re.sub(r"\\(.)", r"\1", value) for kind, name, value in compared if kind == "domain-name" or name != "name"]
+    values = [
+        re.sub(r"\\(.)", r"\1", value)
+        for kind, name, value in compared
+        if kind == "domain-name" or name != "name"
+    ]
     found = [one for value in dict.fromkeys(values) if (one := classify(value)) is not None]
     if not found:
         yield Broken("the pattern compares nothing that can be looked for", source)

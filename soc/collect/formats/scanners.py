@@ -71,7 +71,14 @@ def _cwes(*values: Any) -> list[str]:
 def _finding(scanner: str, **parts: Any) -> Finding:
     """A finding without what is empty, with its id."""
     host = parts.get("host") or parts.get("ip") or parts.get("fqdn")
-    where = [host, parts.get("port"), parts.get("protocol"), parts.get("url"), parts.get("file"), parts.get("package")]
+    where = [
+        host,
+        parts.get("port"),
+        parts.get("protocol"),
+        parts.get("url"),
+        parts.get("file"),
+        parts.get("package"),
+    ]
     key = "\0".join(str(part or "") for part in (scanner, parts.get("check"), *where))
     if host and is_address(str(host)):
         parts["ip"] = parts.get("ip") or host
@@ -196,7 +203,9 @@ def _rows(path: Path, convert: Any, must: tuple[str, ...]) -> Iterator[Record]:
         separator = max(",;\t|", key=first.count)
         names = [name.strip().lower() for name in next(csv.reader([first], delimiter=separator), [])]
         if not any(name.startswith(must) for name in names):
-            yield Broken(f"not this scanner's CSV: no column {' or '.join(must)} in its first line", first[:1000])
+            yield Broken(
+                f"not this scanner's CSV: no column {' or '.join(must)} in its first line", first[:1000]
+            )
             return
         reader = csv.reader(stream, delimiter=separator)
         while True:
@@ -286,7 +295,9 @@ def _openvas_row(row: Mapping[str, str]) -> Finding:
 def _document(path: Path) -> Any | Broken:
     """The one JSON document of a file, or why there is none. An empty file is an empty list."""
     if path.stat().st_size > MAX_DOCUMENT:
-        return Broken(f"larger than {MAX_DOCUMENT >> 20} MiB, which is the most that is read as one JSON document")
+        return Broken(
+            f"larger than {MAX_DOCUMENT >> 20} MiB, which is the most that is read as one JSON document"
+        )
     raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     if not raw.strip():
         return []
@@ -409,7 +420,9 @@ def _zap_item(item: Element, site: Mapping[str, str]) -> Finding:
         severity=severity(text_of(item, "riskcode")),
         description=_plain(text_of(item, "desc")),
         solution=_plain(text_of(item, "solution")),
-        evidence=list(dict.fromkeys(e.text.strip() for e in item.iter("evidence") if e.text and e.text.strip()))[:20],
+        evidence=list(
+            dict.fromkeys(e.text.strip() for e in item.iter("evidence") if e.text and e.text.strip())
+        )[:20],
         cwe=_cwes(f"CWE-{text_of(item, 'cweid')}" if text_of(item, "cweid").isdigit() else ""),
         references=re.findall(r"https?://[^\s<]+", text_of(item, "reference")),
         host=site.get("host"),
@@ -437,7 +450,12 @@ def trivy(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: 
         for result in document:
             yield from _trivy_result(_mapping(result), {}, "")
         return
-    if not isinstance(document, dict) or not {"Results", "Resources", "SchemaVersion", "Vulnerabilities"} & set(document):
+    if not isinstance(document, dict) or not {
+        "Results",
+        "Resources",
+        "SchemaVersion",
+        "Vulnerabilities",
+    } & set(document):
         yield Broken("not a report of Trivy: neither Results nor Resources is there")
         return
     created = str(document.get("CreatedAt") or "")
@@ -457,23 +475,26 @@ def _trivy_result(result: Mapping[str, Any], owner: Mapping[str, Any], created: 
     for item in map(_mapping, _listed(result.get("Vulnerabilities"))):
         cvss = [v for v in _mapping(item.get("CVSS")).values() if isinstance(v, dict)]
         scores = [s for v in cvss if isinstance(s := v.get("V3Score", v.get("V2Score")), (int, float))]
-        yield _source(item), _finding(
-            "trivy",
-            **where,
-            check=item.get("VulnerabilityID"),
-            name=item.get("Title") or f"{item.get('VulnerabilityID')} in {item.get('PkgName')}",
-            family=result.get("Type"),
-            severity=severity(item.get("Severity")),
-            score=max(scores, default=None),
-            description=item.get("Description"),
-            solution=f"update to {item['FixedVersion']}" if item.get("FixedVersion") else None,
-            cve=_cves(item.get("VulnerabilityID")),
-            cwe=_cwes(item.get("CweIDs")),
-            references=_listed(item.get("References"))[:20],
-            package=item.get("PkgName"),
-            version=item.get("InstalledVersion"),
-            fixed=item.get("FixedVersion"),
-            file=f"{artifact} {result.get('Target')} {item.get('PkgPath') or ''}".strip(),
+        yield (
+            _source(item),
+            _finding(
+                "trivy",
+                **where,
+                check=item.get("VulnerabilityID"),
+                name=item.get("Title") or f"{item.get('VulnerabilityID')} in {item.get('PkgName')}",
+                family=result.get("Type"),
+                severity=severity(item.get("Severity")),
+                score=max(scores, default=None),
+                description=item.get("Description"),
+                solution=f"update to {item['FixedVersion']}" if item.get("FixedVersion") else None,
+                cve=_cves(item.get("VulnerabilityID")),
+                cwe=_cwes(item.get("CweIDs")),
+                references=_listed(item.get("References"))[:20],
+                package=item.get("PkgName"),
+                version=item.get("InstalledVersion"),
+                fixed=item.get("FixedVersion"),
+                file=f"{artifact} {result.get('Target')} {item.get('PkgPath') or ''}".strip(),
+            ),
         )
     for item in map(_mapping, _listed(result.get("Misconfigurations"))):
         if item.get("Status", "FAIL") != "FAIL":
@@ -526,7 +547,9 @@ def _sarif_result(
     location = _mapping(next(iter(_listed(result.get("locations"))), None))
     physical = _mapping(location.get("physicalLocation"))
     message = _mapping(result.get("message"))
-    text = message.get("text") or _mapping(_mapping(rule.get("messageStrings")).get(str(message.get("id")))).get("text")
+    text = message.get("text") or _mapping(
+        _mapping(rule.get("messageStrings")).get(str(message.get("id")))
+    ).get("text")
     score = properties.get("security-severity")
     level = result.get("level") or _mapping(rule.get("defaultConfiguration")).get("level") or "warning"
     tags = _listed(properties.get("tags"))
@@ -534,7 +557,9 @@ def _sarif_result(
         "sarif",
         tool=driver.get("name"),
         check=name or rule.get("id"),
-        name=_mapping(rule.get("shortDescription")).get("text") or rule.get("name") or str(text or name)[:200],
+        name=_mapping(rule.get("shortDescription")).get("text")
+        or rule.get("name")
+        or str(text or name)[:200],
         severity=by_score(score) if score else severity(level),
         score=score,
         description=text,

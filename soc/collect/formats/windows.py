@@ -48,7 +48,15 @@ _FLAT_SYSTEM = {
 }
 """Names of the flat forms; whatever else such a document has is data of the event."""
 
-_FLAT_TIMES = ("UtcTime", "SystemTime", "TimeCreated", "@timestamp", "EventTime", "EventReceivedTime", "timestamp")
+_FLAT_TIMES = (
+    "UtcTime",
+    "SystemTime",
+    "TimeCreated",
+    "@timestamp",
+    "EventTime",
+    "EventReceivedTime",
+    "timestamp",
+)
 _FLAT_NOISE = frozenset(
     {"SourceModuleName", "SourceModuleType", "EventReceivedTime", "EventType", "Severity", "SeverityValue", "@version",
      "host", "port", "tags", "Category", "OpcodeValue"}
@@ -67,7 +75,11 @@ def record(document: Mapping[str, Any]) -> dict[str, Any]:
         return _from_xml(event)
     if isinstance(document.get("System"), dict):
         return _from_xml(document)
-    if isinstance(document.get("winlog"), dict) or "winlog.channel" in document or "winlog.event_id" in document:
+    if (
+        isinstance(document.get("winlog"), dict)
+        or "winlog.channel" in document
+        or "winlog.event_id" in document
+    ):
         return _from_winlogbeat(document)
     if "EventID" in document or "EventId" in document:
         return _from_flat(document)
@@ -184,7 +196,9 @@ def _from_winlogbeat(document: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in flat.items():
         for prefix in ("winlog.event_data.", "winlog.user_data."):
             if name.startswith(prefix) and not name.endswith(".xml_name"):
-                data[name[len(prefix) :]] = [text(v) for v in value] if isinstance(value, list) else text(value)
+                data[name[len(prefix) :]] = (
+                    [text(v) for v in value] if isinstance(value, list) else text(value)
+                )
     params = [data[f"param{i}"] for i in range(1, 100) if f"param{i}" in data]
     if params and "Data" not in data:
         data["Data"] = params if len(params) > 1 else params[0]
@@ -226,5 +240,9 @@ def _from_flat(document: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(part := document.get(name), dict):
             _data(data, part)
     out["time"] = next((document[n] for n in _FLAT_TIMES[1:] if document.get(n)), None)
-    out["data"] = {k: v for k, v in data.items() if v and k not in {"@timestamp", "EventTime", "SystemTime", "TimeCreated"}}
+    out["data"] = {
+        k: v
+        for k, v in data.items()
+        if v and k not in {"@timestamp", "EventTime", "SystemTime", "TimeCreated"}
+    }
     return out
