@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from soc import config
-from soc.cli.app import invoke
+from soc.collect.checkpoint import Checkpoint
+from soc.collect.collector import collectors_for
+from soc.collect.run import Options, Run
 from soc.demo import day
 from soc.event import moment
 from soc.store import open_store
@@ -28,19 +30,20 @@ def test_every_event_is_shifted_and_keeps_its_text(tmp_path: Path, now: str) -> 
     end = datetime.fromisoformat(now)
     counts = day.write(tmp_path / "logs")
     (tmp_path / "soc.yml").write_text(day.settings(tmp_path, end))
-    assert invoke(["collect", "run", "--once", "-q", "--config", str(tmp_path / "soc.yml")]) == 0
-    with open_store(config.load(tmp_path / "soc.yml", environ={}).store) as store:
+    settings = config.load(tmp_path / "soc.yml", environ={})
+    options = Options(once=True, clock=lambda: end + timedelta(seconds=2))
+    with open_store(settings.store) as store, Checkpoint.open(tmp_path / "state") as checkpoint:
+        Run(settings.sources, collectors_for(settings), store, checkpoint, options).run()
         events = [stored.event for stored in store.search()]
     assert len(events) == sum(counts.values()) - 1, "each line but the comment in the national list"
-    last = moment(events[-1]["@timestamp"])
-    assert timedelta(0) <= end - last < timedelta(minutes=30)
-    assert moment(events[0]["@timestamp"]) > end - timedelta(hours=24)
+    seen = [moment(event["@timestamp"]) for event in events if event["soc.layer"] < 4]
+    assert timedelta(0) <= end - seen[-1] < timedelta(minutes=30)
+    assert end - seen[0] < timedelta(hours=24)
     assert {event["soc.time_shift"] for event in events} == {int((end - day.ENDS) / timedelta(seconds=1))}
-    shell = [event for event in events if "don_de_nghi.php?cmd=id" in event.get("event.original", "")]
+    shell = [event for event in events if "don_de_nghi.php?cmd=id" in event["event.original"]]
     assert all("02/Mar/2026" in e["event.original"] or "2026-03-02" in e["event.original"] for e in shell)
-    assert end - moment(shell[0]["@timestamp"]) == day.ENDS - datetime.fromisoformat(
-        "2026-03-02T08:42:31+07:00"
-    )
+    called = day.ENDS - datetime.fromisoformat("2026-03-02T08:42:31+07:00")
+    assert end - moment(shell[0]["@timestamp"]) == called
 
 
 def test_a_shift_of_a_fraction_does_not_exist(tmp_path: Path) -> None:
