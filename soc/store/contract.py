@@ -1,4 +1,4 @@
-"""The contract that every store keeps; one test suite (tests/store/test_contract.py) runs over all of them.
+"""The contract that every store keeps; one test suite (tests/store/test_contract*.py) runs over all of them.
 
 What a store holds:
 
