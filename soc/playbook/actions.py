@@ -207,5 +207,10 @@ def _act(given: argparse.Namespace) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def program() -> None:
+    """The program `soc-action`."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    program()

@@ -17,7 +17,7 @@ from soc.event import Event, moment, timestamp, values_of
 from soc.playbook import conditions
 from soc.playbook.answers import Answered, in_words, understand
 from soc.playbook.command import CommandResult
-from soc.playbook.model import Command, Decision, End, Manual, Playbook, Query, Step
+from soc.playbook.model import Command, Decision, End, Manual, Meaning, Playbook, Query, Step
 from soc.playbook.state import Phase, Reason, Run
 from soc.playbook.template import UnsafeArgumentError, UnsetVariableError, arguments, fill
 from soc.playbook.values import MAX_ITEMS, TYPES, check, check_many, shown
@@ -176,7 +176,7 @@ class Engine:
                 return _moved(run, on_failure)
             if run.reason in (Reason.FAILED, Reason.UNKNOWN) or run.phase is Phase.ACTING:
                 return self._ended(run, "failed", f"{step.name} failed")
-            return replace(run, phase=Phase.WAITING, reason=Reason.FAILED)
+            return _waiting(run, step, Reason.FAILED)
         return _moved(run, answered.target)
 
     # steps
@@ -192,11 +192,11 @@ class Engine:
         if isinstance(step, End):
             run = self._ended(run, step.outcome, fill(step.summary, run.variables))
             return self._save(run, "run.end")
-        return self._wait(run, Reason.MANUAL if isinstance(step, Manual) else Reason.QUESTION)
+        return self._wait(run, step, Reason.MANUAL if isinstance(step, Manual) else Reason.QUESTION)
 
-    def _wait(self, run: Run, reason: Reason, **detail: Any) -> Run:
+    def _wait(self, run: Run, step: Step, reason: Reason, **detail: Any) -> Run:
         run = run.with_entry("turn", self.world.now(), self.journal.user, reason=str(reason), **detail)
-        return self._save(replace(run, phase=Phase.WAITING, reason=reason), "run.turn")
+        return self._save(_waiting(run, step, reason), "run.turn")
 
     def _ended(self, run: Run, outcome: str, summary: str) -> Run:
         now = self.world.now()
@@ -219,7 +219,8 @@ class Engine:
         else:
             verdict = conditions.decide(step.when, run.variables)
             if verdict is Verdict.UNDECIDED:
-                return self._wait(run, Reason.QUESTION, detail="the condition could not be decided in time")
+                why = "the condition could not be decided in time"
+                return self._wait(run, step, Reason.QUESTION, detail=why)
             target = step.then if verdict is Verdict.TRUE else step.else_
             because = f"{step.when} is {verdict}"
         run = run.with_entry(
@@ -242,7 +243,7 @@ class Engine:
             "result", self.world.now(), self.journal.user, ok=ok, next=target or None, **detail
         )
         run = replace(run, variables={**run.variables, **gained}, worker={})
-        run = _moved(run, target) if target else replace(run, phase=Phase.WAITING, reason=Reason.FAILED)
+        run = _moved(run, target) if target else _waiting(run, step, Reason.FAILED)
         return self._save(run, "run.result")
 
     def _query(self, run: Run, step: Query) -> Run:
@@ -272,22 +273,23 @@ class Engine:
         except (UnsafeArgumentError, UnsetVariableError) as error:
             return self._result(run, step, ok=False, gained={}, detail=f"not run: {error}")
         if step.asks and run.confirmed != step.name:
-            return self._wait(run, Reason.CONFIRM, command=argv)
+            return self._wait(run, step, Reason.CONFIRM, command=argv)
         run = self._intent(run, command=argv)
         try:
             done = self.world.execute(run, step, argv, fill(step.input, run.variables))
         except KeyboardInterrupt:
             run = run.with_entry("unknown", self.world.now(), self.journal.user, detail="interrupted")
-            self._save(replace(run, phase=Phase.WAITING, reason=Reason.UNKNOWN, worker={}), "run.unknown")
+            self._save(_waiting(run, step, Reason.UNKNOWN), "run.unknown")
             raise
-        ok, meaning, gained = judge(step, done, self.playbook)
+        meaning, gained = judge(step, done, self.playbook)
         return self._result(
             run,
             step,
-            ok=ok,
+            ok=meaning.ok,
             gained=gained,
             exit=done.exit,
-            detail=meaning,
+            detail=meaning.words,
+            unchanged=meaning.unchanged or None,
             stdout=done.stdout or None,
             stderr=done.stderr or None,
             dropped=done.dropped or None,
@@ -306,7 +308,7 @@ class Engine:
             run = run.with_entry("resumed", now, self.journal.user, detail="the search is made again")
             return self._save(replace(run, phase=Phase.READY, worker={}), "run.resume")
         run = run.with_entry("unknown", now, self.journal.user, detail="no result was written down")
-        return self._save(replace(run, phase=Phase.WAITING, reason=Reason.UNKNOWN, worker={}), "run.unknown")
+        return self._save(_waiting(run, step, Reason.UNKNOWN), "run.unknown")
 
     def _save(self, run: Run, action: str, *, mine: str = "", on_behalf_of: str = "") -> Run:
         try:
@@ -327,6 +329,10 @@ def _conflict(run: Run, current: Run | None, mine: str) -> ConflictError:
     if given:
         words = f"{given['by']} answered {given['value']!r} to {given['step']} at {given['at']}"
     return ConflictError(f"{run.id} was carried on by somebody else", mine=mine, theirs=words, hint=hint)
+
+
+def _waiting(run: Run, step: Step, reason: Reason) -> Run:
+    return replace(run, phase=Phase.WAITING, reason=reason, who=step.who, worker={})
 
 
 def _moved(run: Run, target: str) -> Run:
@@ -378,23 +384,24 @@ def _bounded(events: Iterable[Event], limit: int) -> Iterator[Event]:
         yield event
 
 
-def judge(step: Command, done: CommandResult, playbook: Playbook) -> tuple[bool, str, dict[str, Any]]:
+def judge(step: Command, done: CommandResult, playbook: Playbook) -> tuple[Meaning, dict[str, Any]]:
     """Whether a command did its work, what that means in words, and the variables it set."""
     if done.timed_out:
-        return False, f"ended after {step.timeout} s; it may have done part of its work", {}
+        return Meaning(False, f"ended after {step.timeout} s; it may have done part of its work"), {}
     if done.exit is None:
-        return False, f"did not start: {done.error}", {}
+        return Meaning(False, f"did not start: {done.error}"), {}
     if done.exit < 0:
-        return False, f"ended by signal {-done.exit}", {}
-    ok, meaning = step.exit_codes.get(done.exit, (done.exit == 0, ""))
+        return Meaning(False, f"ended by signal {-done.exit}"), {}
+    meaning = step.exit_codes.get(done.exit, Meaning(done.exit == 0))
     gained: dict[str, Any] = {step.exit_code: done.exit} if step.exit_code else {}
-    if ok and step.output:
+    if meaning.ok and step.output:
         variable = playbook.variables[step.output]
         try:
             gained[step.output] = check(variable.type, done.stdout.strip())
         except ValueError as error:
             what = TYPES[variable.type].title
-            return False, f"exit {done.exit}, but what it printed is {error}; {what} was expected", gained
+            words = f"exit {done.exit}, but what it printed is {error}; {what} was expected"
+            return Meaning(False, words), gained
         if variable.many:
             gained[step.output] = [gained[step.output]]
-    return ok, meaning or f"exit {done.exit}", gained
+    return meaning._replace(words=meaning.words or f"exit {done.exit}"), gained

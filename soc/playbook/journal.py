@@ -56,7 +56,7 @@ def get(store: Store, text: str) -> Run:
         LETTER,
         text,
         exists=lambda id_: store.read(KIND, id_) is not None,
-        beginning_with=lambda prefix: (d.id for d in store.find(KIND) if d.id.startswith(prefix)),
+        beginning_with=lambda prefix: (d.id for d in store.find(KIND, Test("id", Op.STARTSWITH, prefix))),
         what="run",
     )
     found = store.read(KIND, name)

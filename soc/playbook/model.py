@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from soc.errors import Place
 from soc.playbook.values import VariableValue
@@ -96,14 +96,22 @@ class Manual(Step):
         return {"instruction": self.instruction}
 
 
+class Meaning(NamedTuple):
+    """What an exit code means: success, in words, and whether it found things to be so already."""
+
+    ok: bool
+    words: str = ""
+    unchanged: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Command(Step):
     """A program with an argument list, never a shell.
 
     `timeout` in seconds. `read_only` commands change nothing; `reversible` ones can be undone (`undo` says
     how, an argument list too); what is neither, or says `confirm`, asks before it runs. `idempotent` ones
-    may be run again without harm, and yet are never run again silently. `exit_codes` maps a code to
-    (success?, meaning); 0 is success unless it stands there. `env` names variables of the environment that
+    may be run again without harm, and yet are never run again silently. `exit_codes` maps a code to what it
+    means (`Meaning`); 0 is success unless it stands there. `env` names variables of the environment that
     are passed on; their values are never written down. `output` and `exit_code` name variables.
     """
 
@@ -115,7 +123,7 @@ class Command(Step):
     idempotent: bool = False
     confirm: bool = False
     undo: tuple[str, ...] = ()
-    exit_codes: Mapping[int, tuple[bool, str]] = field(default_factory=dict)
+    exit_codes: Mapping[int, Meaning] = field(default_factory=dict)
     env: tuple[str, ...] = ()
     input: str = ""
     output: str = ""

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from soc.detect.predicate import EVERYTHING, And, Op, Test
-from soc.errors import ContentError, UsageError
+from soc.errors import UsageError
 from soc.playbook import journal
 from soc.playbook.answers import turn_of
 from soc.playbook.model import Command, Playbook, Query
 from soc.playbook.preview import Planned
-from soc.playbook.runs import playbook_of
 from soc.playbook.state import Phase, Run
 from soc.playbook.values import shown
 from soc.store.contract import Store
@@ -41,13 +40,6 @@ def listed(store: Store, *, status: str = "all", alert: str = "", playbook: str 
 
 def row(run: Run) -> dict[str, Any]:
     """One run in a listing."""
-    who = ""
-    if run.phase is Phase.WAITING:
-        try:
-            turn = turn_of(playbook_of(run), run)
-        except ContentError:
-            turn = None
-        who = turn.who if turn else ""
     return {
         "id": run.id,
         "status": run.status,
@@ -58,7 +50,7 @@ def row(run: Run) -> dict[str, Any]:
         "step": run.step,
         "reason": str(run.reason) if run.reason else "",
         "outcome": run.outcome,
-        "who": who,
+        "who": run.who if run.phase is Phase.WAITING else "",
         "started_by": run.started_by,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
@@ -101,12 +93,14 @@ def described(playbook: Playbook, run: Run, *, busy: str = "", options: str = ""
 
 
 def undo_commands(playbook: Playbook, run: Run) -> Iterator[str]:
-    """How to undo what the run did, the last first, as the playbook says."""
+    """How to undo what the run changed, the last first, as the playbook says.
+
+    A command that found things as they should be changed nothing: undoing it would undo another's work.
+    """
     from soc.playbook.template import UnsafeArgumentError, UnsetVariableError, arguments
 
-    done = [
-        e["step"] for e in run.journal if e["event"] == "result" and e.get("ok") and e.get("command") is None
-    ]
+    results = [entry for entry in run.journal if entry["event"] == "result"]
+    done = [entry["step"] for entry in results if entry.get("ok") and not entry.get("unchanged")]
     for name in reversed(list(dict.fromkeys(done))):
         step = playbook.steps.get(name)
         if isinstance(step, Command) and step.undo:

@@ -16,6 +16,7 @@ from soc.playbook.model import (
     Decision,
     End,
     Manual,
+    Meaning,
     Playbook,
     Query,
     Step,
@@ -331,9 +332,9 @@ def _command(reader: _Reader, name: str, entry: Mapping[str, Any], at: At) -> St
     )
 
 
-def _exit_codes(reader: _Reader, value: Any, at: At) -> dict[int, tuple[bool, str]]:
-    """`{3: "done: already listed", 4: failed}`: success or not, and what the code means."""
-    out: dict[int, tuple[bool, str]] = {}
+def _exit_codes(reader: _Reader, value: Any, at: At) -> dict[int, Meaning]:
+    """`{3: "unchanged: already listed", 4: failed}`: success or not, and what the code means."""
+    out: dict[int, Meaning] = {}
     if value is not None and not isinstance(value, dict):
         reader.problem("bad_value", "a mapping of exit codes is expected here", *at)
         return out
@@ -341,12 +342,16 @@ def _exit_codes(reader: _Reader, value: Any, at: At) -> dict[int, tuple[bool, st
         word, _, rest = meaning.partition(":") if isinstance(meaning, str) else ("", "", "")
         if isinstance(code, bool) or not isinstance(code, int) or not 0 <= code <= 255:
             reader.problem("bad_value", f"{code!r} is not an exit code (0 to 255)", *at, code)
-        elif word.strip() not in {"done", "failed"}:
+        elif word.strip() not in {"done", "unchanged", "failed"}:
             reader.problem(
-                "bad_value", "an exit code means `done` or `failed`, such as 'done: already there'", *at, code
+                "bad_value",
+                "an exit code means `done`, `unchanged` or `failed`, such as 'unchanged: already there'",
+                *at,
+                code,
             )
         else:
-            out[code] = (word.strip() == "done", rest.strip())
+            word = word.strip()
+            out[code] = Meaning(word != "failed", rest.strip(), word == "unchanged")
     return out
 
 

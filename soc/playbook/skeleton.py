@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from soc.config import Config
@@ -13,7 +12,7 @@ TEMPLATE = """\
 # A playbook: what a team does about one kind of alert, step by step.
 # Check it with `soc playbook lint FILE`, try it with `soc playbook test FILE`, read it with
 # `soc playbook show FILE`. Name it in a rule: custom_attributes: {soc.playbooks: [@NAME@]}.
-name: @NAME@
+name: '@NAME@'
 title: @TITLE@
 description: >-
   Say when to use it and what it reaches.
@@ -113,8 +112,9 @@ def text_for(name: str, title: str = "") -> str:
         raise UsageError(
             f"{name!r} cannot be the name of a playbook", hint="use a-z, 0-9 and -, such as lost-laptop"
         )
-    shown = title or name.replace("-", " ").capitalize()
-    quoted = "'" + re.sub(r"[\x00-\x1f\x7f]", " ", shown).replace("'", "''") + "'"
+    shown = "".join(c if c.isprintable() else " " for c in title).strip()
+    shown = shown or name.replace("-", " ").capitalize()
+    quoted = "'" + shown.replace("'", "''") + "'"
     return TEMPLATE.replace("@TITLE@", quoted).replace("@NAME@", name)
 
 

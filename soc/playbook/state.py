@@ -51,8 +51,9 @@ class Reason(StrEnum):
 class Run:
     """The state of a run. `version` is that of its document: what this state was read or written as.
 
-    `variables` are the values known so far; `confirmed` names the step whose command was agreed to;
-    `attempt` counts how often the current step was begun; `text` is the playbook as it was at the start.
+    `who` has the turn while it waits; `variables` are the values known so far; `confirmed` names the step
+    whose command was agreed to; `attempt` counts how often the current step was begun; `text` is the playbook
+    as it was at the start.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Run:
     last_event: str = ""
     phase: Phase = Phase.READY
     reason: Reason | None = None
+    who: str = ""
     outcome: str = ""
     ended_at: str = ""
     confirmed: str = ""
@@ -110,9 +112,11 @@ def to_body(run: Run) -> dict[str, Any]:
     """The document of a run."""
     return {
         "schema": SCHEMA,
+        "id": run.id,
         "status": run.status,
         "phase": str(run.phase),
         "reason": str(run.reason) if run.reason else None,
+        "who": run.who if run.phase is Phase.WAITING else "",
         "step": run.step,
         "outcome": run.outcome,
         "playbook": {
@@ -158,6 +162,7 @@ def from_body(id: str, body: Mapping[str, Any], version: int) -> Run:  # noqa: A
         step=body["step"],
         phase=Phase(body["phase"]),
         reason=Reason(body["reason"]) if body.get("reason") else None,
+        who=body.get("who") or "",
         outcome=body.get("outcome") or "",
         ended_at=body.get("ended_at") or "",
         confirmed=body.get("confirmed") or "",

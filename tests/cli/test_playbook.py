@@ -213,7 +213,7 @@ def test_missing_answers_file(scene: Scene) -> None:
 
 @pytest.mark.slow
 def test_on_a_terminal(scene: Scene) -> None:
-    """On a terminal each turn is asked; a wrong answer is asked again, an empty one leaves the run waiting."""
+    """On a terminal each turn is asked; a wrong answer is asked again, an empty one leaves it waiting."""
     child = terminal(scene, "playbook", "run", "--alert", scene.alert)
     child.expect("1  web-shell")
     child.expect("Which one")
