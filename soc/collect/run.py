@@ -36,7 +36,7 @@ SETTLE_SECONDS = 1.0
 """A file named by hand that did not change for this long is complete, its last line included."""
 
 PASSES = 8
-"""How often a run that does not follow looks again, while a file is being rotated or written to."""
+"""How often a run that does not follow looks again at files that are rotated or written to meanwhile."""
 
 PROGRESS_SECONDS = 0.2
 """How often progress is told, at most."""
@@ -119,8 +119,8 @@ class Run:
         options: Options | None = None,
         stop: Stop | None = None,
     ) -> None:
-        self.options = options or Options()
-        self.stop = stop or Stop()
+        self.options = Options() if options is None else options
+        self.stop = Stop() if stop is None else stop
         self._store = store
         self._checkpoint = checkpoint
         self._handles = Handles()
@@ -182,9 +182,13 @@ class Run:
         return self.reports()
 
     def _once(self) -> None:
-        for _ in range(PASSES):
-            if not self._pass() or self.stop:
-                break
+        passes = 0
+        while passes < PASSES and not self.stop:
+            more = self._pass()
+            if not any(one.behind for one, _ in self._files):
+                if not more:
+                    break
+                passes += 1
         if self.options.by_hand and not self.stop:
             self._last_lines()
 
@@ -224,7 +228,7 @@ class Run:
         for report, collector in self._reports:
             some = self._read_reports(report, collector) or some
         self._tell()
-        return some or any(one.again for one, _ in self._files)
+        return some or any(one.again or one.behind for one, _ in self._files)
 
     def _progress(self) -> None:
         if self.options.progress and time.monotonic() - self._shown > PROGRESS_SECONDS:

@@ -169,7 +169,7 @@ class Follower:
         except BaseException as error:  # noqa: BLE001 - handed to the test, which raises it
             self.failure = error
 
-    def until(self, count: int, seconds: float = 15) -> None:
+    def until(self, count: int, seconds: float = 8) -> None:
         """Wait until the store has `count` numbers."""
         end = time.monotonic() + seconds
         while len(self.world.numbers()) < count and time.monotonic() < end and self._thread.is_alive():

@@ -93,6 +93,7 @@ class Tail:
         self._file: IO[bytes] | None = None
         self._splitter: LineSplitter | None = None
         self._checked = life.print
+        self._looked = stat.mtime_ns
 
     @property
     def key(self) -> tuple[int, int]:
@@ -131,7 +132,9 @@ class Tail:
         """Whether there may be something to read."""
         if self.compressed:
             return not self.complete
-        return self.stat.size != self.position or self.may_finish()
+        # the same size at another time: truncated and written again
+        changed = self.stat.size != self.position or self.stat.mtime_ns != self._looked
+        return changed or self.may_finish()
 
     def may_finish(self) -> bool:
         """Whether the half line at the end is all there will ever be of it."""
@@ -145,7 +148,7 @@ class Tail:
         Raises `DisplacedError` when the file is not the one it was, OSError when it cannot be read.
         """
         file, splitter = self._opened()
-        ended = False
+        self._looked, ended = self.stat.mtime_ns, False
         while quota > 0:
             block = self._block(file, splitter)
             if not block:
@@ -167,7 +170,7 @@ class Tail:
             return self._inflate(file)
         block = os.pread(file.fileno(), BLOCK, splitter.position)
         known = self._checked
-        if block and known.tail_size:
+        if known.tail_size:
             # whoever truncated the file since has destroyed these bytes too, so what was read is its own
             before = os.pread(file.fileno(), known.tail_size, known.end - known.tail_size)
             if digest(before) != known.tail:
