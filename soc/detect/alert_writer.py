@@ -35,6 +35,9 @@ GROUP, ALERT, EVENTS = "alert_group", "alert", "alert_events"
 LETTER = "A"
 ATTEMPTS = 30
 CACHED = 4_000
+"""Alerts and groups remembered between batches."""
+CACHED_HITS = 500_000
+"""Counted hits remembered between batches, over all groups: about 60 MB."""
 AT_ONCE = 500
 """Documents written in one call to the store."""
 MAX_OPENED = 200
@@ -80,22 +83,28 @@ class Written:
 
 
 class _Documents:
-    """Documents read and written by this process, remembered within a bound; stale ones show by conflict.
-
-    With `dry_run` writes go no further than this memory.
+    """Documents read and written by this process. Alerts are remembered within a bound: a stale one shows by
+    conflict. With `dry_run` writes go no further than this memory, which then has no bound.
     """
 
     def __init__(self, store: Store, *, dry_run: bool) -> None:
         self.store = store
         self.dry_run = dry_run
         self._known: OrderedDict[tuple[str, str], Document | None] = OrderedDict()
+        self._fetched: dict[tuple[str, str], Document | None] = {}
+
+    def fetch(self, kind: str, ids_: Iterable[str]) -> None:
+        """Read many at once, for `read` to give them out."""
+        wanted = [id_ for id_ in ids_ if (kind, id_) not in self._known]
+        found = self.store.read_many(kind, wanted) if wanted else {}
+        self._fetched = {(kind, id_): found.get(id_) for id_ in wanted}
 
     def read(self, kind: str, id_: str) -> Document | None:
         key = (kind, id_)
         if key in self._known:
             self._known.move_to_end(key)
             return self._known[key]
-        found = self.store.read(kind, id_)
+        found = self._fetched[key] if key in self._fetched else self.store.read(kind, id_)
         self._keep(key, found)
         return found
 
@@ -106,14 +115,16 @@ class _Documents:
         else:
             for start in range(0, len(writes), AT_ONCE):
                 results += self.store.write(writes[start : start + AT_ONCE])
+        self._fetched = {}
         for write, result in zip(writes, results, strict=True):
             current = result.current if isinstance(result, VersionConflictError) else result
             self._keep((write.kind, write.id), current)
         return results
 
     def _keep(self, key: tuple[str, str], document: Document | None) -> None:
-        self._known[key] = document
-        self._known.move_to_end(key)
+        if key[0] == ALERT or self.dry_run:
+            self._known[key] = document
+            self._known.move_to_end(key)
         if len(self._known) > CACHED and not self.dry_run:
             self._known.popitem(last=False)
 
@@ -181,6 +192,7 @@ class AlertWriter:
             for _ in range(ATTEMPTS):
                 pending = self._settle(pending, events, done, replay)
                 if not pending:
+                    self._forget()
                     return done
         except SocError:
             self._states.clear()  # they may hold what was never written
@@ -205,6 +217,7 @@ class AlertWriter:
             if waiting is None:
                 waiting = groups[key] = _Pending(hit.rule, group, overflow=False)
             waiting.hits.append(hit)
+        self._documents.fetch(GROUP, [key for key in groups if key not in self._states])
         out: dict[str, _Pending] = {}
         overflowed = 0
         for key, waiting in groups.items():
@@ -214,7 +227,8 @@ class AlertWriter:
     def _place(self, key: str, waiting: _Pending, out: dict[str, _Pending]) -> int:
         """Put a group's hits where they are counted: in the group, or with the rule's overflow."""
         rule = waiting.rule
-        if self._documents.read(GROUP, key) is not None:
+        _, version = self._state(key, waiting)
+        if version:
             out[key] = waiting
             return 0
         over_key = ids.digest(rule.id, "overflow")
@@ -238,20 +252,26 @@ class AlertWriter:
 
     def _state(self, key: str, waiting: _Pending) -> tuple[GroupState, int]:
         """What a group knows, and the version of its document."""
-        document = self._documents.read(GROUP, key)
-        version = document.version if document else 0
         known = self._states.get(key)
-        if known and known[0] == version:
-            return known[1], version
+        if known:
+            self._states.move_to_end(key)
+            return known[1], known[0]
+        document = self._documents.read(GROUP, key)
         if document:
             state = GroupState.load(document.body)
         else:
             window = OVERFLOW_WINDOW if waiting.overflow else window_of(waiting.rule)
             state = GroupState(waiting.rule.id, waiting.group, window, overflow=waiting.overflow)
+        version = document.version if document else 0
         self._states[key] = (version, state)
-        if len(self._states) > CACHED:
-            self._states.popitem(last=False)
         return state, version
+
+    def _forget(self) -> None:
+        """Keep the memory of groups within its bounds; the longest unused go first."""
+        hits = sum(state.remembered for _, state in self._states.values())
+        while self._states and (len(self._states) > CACHED or hits > CACHED_HITS):
+            _, (_, state) = self._states.popitem(last=False)
+            hits -= state.remembered
 
     def _settle(
         self, pending: Mapping[str, _Pending], events: Mapping[str, Event], done: Written, replay: bool
@@ -302,6 +322,7 @@ class AlertWriter:
         """Write the alerts of groups as their states have them; the keys of those to be tried again."""
         again: set[str] = set()
         jobs = []
+        self._documents.fetch(ALERT, [burst.id for plan in plans for burst in plan.taken.touched])
         for plan in plans:
             for burst in plan.taken.touched:
                 existing = self._documents.read(ALERT, burst.id)
@@ -311,6 +332,7 @@ class AlertWriter:
                     again.add(plan.key)
                 elif not (existing and is_drawn(existing.body, burst, plan.version)):
                     jobs.append(_Job(plan, burst, existing))
+        self._documents.fetch(EVENTS, [job.burst.id for job in jobs])
         again |= self._write_jobs([(job, w) for job in jobs for w in self._events_write(job, events)])
         jobs = [job for job in jobs if job.plan.key not in again]
         return again | self._write_jobs([(job, self._alert_write(job)) for job in jobs])

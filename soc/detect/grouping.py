@@ -211,6 +211,11 @@ class GroupState:
             "seen": base64.b64encode(b"".join(self._seen)).decode(),
         }
 
+    @property
+    def remembered(self) -> int:
+        """How many hits are remembered as counted."""
+        return len(self._seen)
+
     def knows(self, event_id: str) -> bool:
         """Whether this event is among the hits that are remembered as counted."""
         return _hash(event_id) in self._seen

@@ -108,16 +108,17 @@ def publish(store: Store, rules: Sequence[Rule], ruleset: str, now: datetime) ->
     """Keep the text of each version that the store does not have yet, and their list; how many are new."""
     if store.read(RULESET, ruleset):
         return 0
-    new = []
-    for rule in rules:
-        id_ = version_id(rule.id, rule.version)
-        if store.read(RULE_VERSION, id_) is None:
-            new.append(Write(RULE_VERSION, id_, _version_body(rule, now), 0))
-    for start in range(0, len(new), _WRITE_AT_ONCE):
-        store.write(new[start : start + _WRITE_AT_ONCE])  # a conflict: another sweeper kept the same text
+    writes = [
+        Write(RULE_VERSION, version_id(rule.id, rule.version), _version_body(rule, now), 0) for rule in rules
+    ]
+    new = 0
+    for start in range(0, len(writes), _WRITE_AT_ONCE):
+        # a conflict means that the text is kept already
+        results = store.write(writes[start : start + _WRITE_AT_ONCE])
+        new += sum(not isinstance(result, VersionConflictError) for result in results)
     listed = {rule.id: rule.version for rule in rules}
     store.write([Write(RULESET, ruleset, {"rules": listed, "since": timestamp(now)}, 0)])
-    return len(new)
+    return new
 
 
 def version_id(rule: str, version: str) -> str:

@@ -219,6 +219,11 @@ class Store(ABC):
     def read(self, kind: str, id: str) -> Document | None:  # noqa: A002 - the term of the contract
         """The document, or None."""
 
+    def read_many(self, kind: str, ids: Sequence[str]) -> dict[str, Document]:
+        """The documents with these ids that there are, by id."""
+        found = {id_: self.read(kind, id_) for id_ in dict.fromkeys(ids)}
+        return {id_: document for id_, document in found.items() if document}
+
     @abstractmethod
     def write(self, writes: Sequence[Write]) -> list[Document | VersionConflictError]:
         """Compare and set, each on its own; a conflict is returned, not raised, and stops no other.

@@ -115,6 +115,10 @@ class ElasticStore(Store):
         """See `Store.read`."""
         return self._documents.read(kind, id)
 
+    def read_many(self, kind: str, ids: Sequence[str]) -> dict[str, Document]:
+        """See `Store.read_many`; a few calls for all of them."""
+        return self._documents.read_many(kind, ids)
+
     def write(self, writes: Sequence[Write]) -> list[Document | VersionConflictError]:
         """See `Store.write`."""
         return self._documents.write(writes)

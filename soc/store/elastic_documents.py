@@ -147,6 +147,11 @@ class Documents:
         found = self._fetch([(kind, id_)])[kind, id_]
         return None if found is None or found.deleted else found.document
 
+    def read_many(self, kind: str, ids: Sequence[str]) -> dict[str, Document]:
+        """The documents as of now, by id; those that are not there are left out."""
+        found = self._fetch([(kind, id_) for id_ in dict.fromkeys(ids)])
+        return {id_: f.document for (_, id_), f in found.items() if f is not None and not f.deleted}
+
     def _fetch(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], _Found | None]:
         """Read by id, in real time: what was written a moment ago is seen."""
         out: dict[tuple[str, str], _Found | None] = {}

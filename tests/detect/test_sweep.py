@@ -32,6 +32,7 @@ from soc.detect.sweep import (
     sweep,
 )
 from soc.errors import ConflictError, StoreUnavailableError
+from soc.store import open_store
 from soc.store.contract import Document, FeedBatch, Position, Store, VersionConflictError, Write
 from soc.store.embedded import EmbeddedStore
 from tests.detect.world import BY_ADDRESS, SOURCE, START, append, check_whole, counts, event, open_at, rule
@@ -487,6 +488,68 @@ class TestTogether:
             assert {h: found[h] for h in set(hosts)} == dict(Counter(hosts))
             check_whole(store)
             assert [r.matched for r in ledger.by_rule(store)] == [3000, 3000]
+
+
+@pytest.mark.elastic
+@pytest.mark.slow
+class TestElastic:
+    """The same on a real cluster."""
+
+    RULES = (rule(), rule("wide", attributes=BY_ADDRESS))
+
+    def test_same_alerts_as_the_embedded_store(self, elastic_settings: StoreSettings, tmp_path: Path) -> None:
+        """Ids, counts, times, events: all of it, whatever the order in which the shards are read."""
+        events = {f"e{i}": event(i * 70, host=f"h{i % 4}", fires=i % 3 != 0) for i in range(120)}
+        found = []
+        for settings_ in (elastic_settings, StoreSettings(target=str(tmp_path))):
+            with open_store(settings_) as store:
+                store.init()
+                sweep(store, self.RULES)
+                append(store, events)
+                result = sweep(store, self.RULES)
+                assert (result.events, result.hits, result.alerts.counted) == (120, 160, 160)
+                check_whole(store)
+                facts = ("full", "count", "first", "last", "group", "level", "versions", "previous")
+                found.append({d.id: {name: d.body[name] for name in facts} for d in store.find("alert")})
+                assert [r.matched for r in ledger.by_rule(store)] == [80, 80]
+        assert found[0] == found[1]
+
+    def test_two_at_once_and_again(self, elastic_settings: StoreSettings) -> None:
+        """The slower one is told; reading everything again counts nothing."""
+        with open_store(elastic_settings) as store:
+            store.init()
+            sweep(store, self.RULES)
+            append(store, {f"e{i}": event(i, host=f"h{i % 4}") for i in range(60)})
+            slow = Sweeper(store, self.RULES, batch=20)
+            with open_store(elastic_settings) as other:
+
+                def faster(_: int) -> None:
+                    sweep(other, self.RULES)
+
+                with pytest.raises(SweepConflictError):
+                    slow.run(progress=faster)
+            assert sum(counts(store).values()) == 120
+            assert sweep(store, self.RULES, start=Start()).alerts.counted == 0
+            check_whole(store)
+
+    def test_triage(self, elastic_settings: StoreSettings) -> None:
+        """Alerts are listed, found by prefix, changed and audited."""
+        from soc.respond import alerts, audit
+
+        with open_store(elastic_settings) as store:
+            store.init()
+            append(store, {f"e{i}": event(i, host=f"h{i}") for i in range(3)})
+            sweep(store, self.RULES, start=Start())
+            found = alerts.list_alerts(store, alerts.wanted("host.name:h1 level:high"))
+            assert len(found) == 2
+            assert alerts.get(store, found[0].id[:5].lower()).id == found[0].id
+            for change, status_ in ((alerts.ack("an"), "acknowledged"), (alerts.close("benign"), "closed")):
+                (done,) = alerts.apply(store, [found[0].id], change)
+                assert done.view is not None
+                assert done.view.status == status_
+            (late,) = alerts.apply(store, [found[0].id], alerts.note("x"), expect={found[0].id: 1})
+            assert isinstance(late.error, ConflictError)
+            assert audit.verify(store).ok
 
 
 class TestAgainAndAgain:
