@@ -68,10 +68,10 @@ def run(
     job = SweepJob(s.config, s.store(), folders=folders, keep_going=keep_going, dry_run=dry_run, say=s.say)
     for problem in job.rules.errors:
         s.say(str(problem))
-    start = _start(s, job, begin, yes=yes or dry_run)
+    start, expected = _start(s, job, begin, yes=yes or dry_run)
     if every:
         return _again_and_again(s, job, start, every)
-    with _progress(s, job) as progress:
+    with _progress(s, expected) as progress:
         result = job.run(start, progress=progress)
     _report(s, job, result)
     return ExitCode.PARTLY_DONE if job.broken else ExitCode.DONE
@@ -150,21 +150,21 @@ def _existing(folders: list[Path]) -> list[Path]:
     return folders
 
 
-def _start(s: Session, job: SweepJob, begin: str, *, yes: bool) -> Start | None:
-    """Where to begin, after saying what that means."""
+def _start(s: Session, job: SweepJob, begin: str, *, yes: bool) -> tuple[Start | None, int | None]:
+    """Where to begin, after saying what that means, and how many events there are to read (None: unknown)."""
     from soc.cli.sweep_report import forecast
     from soc.detect.sweep import Start
     from soc.detect.sweep_job import ASK_ALERTS, ASK_EVENTS
     from soc.timing import parse_when
 
     if not begin:
-        return None
+        return None, None
     start = Start(None if begin == "beginning" else parse_when(begin))
     expected = job.estimate(start)
     s.say(forecast(expected))
     if expected.events > ASK_EVENTS or expected.expected_alerts > ASK_ALERTS:
         s.confirm("Sweep them?", yes=yes)
-    return start
+    return start, expected.events
 
 
 def _report(s: Session, job: SweepJob, result: SweepResult) -> None:
@@ -187,7 +187,7 @@ def _remember(s: Session, result: SweepResult) -> None:
 
 
 @contextlib.contextmanager
-def _progress(s: Session, job: SweepJob) -> Iterator[Callable[[int], None]]:
+def _progress(s: Session, total: int | None) -> Iterator[Callable[[int], None]]:
     if not s.decorated:
         yield lambda _: None
         return
@@ -196,8 +196,7 @@ def _progress(s: Session, job: SweepJob) -> Iterator[Callable[[int], None]]:
 
     columns = (TextColumn("sweeping"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("sweep", total=None)
-        job.store.status()
+        task = bar.add_task("sweep", total=total)
         yield lambda done: bar.advance(task, done)
 
 
