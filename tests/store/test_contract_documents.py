@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from soc.detect.predicate import Op, Test
+from soc.detect.predicate import Not, Op, Predicate, Test
 from soc.event import timestamp
 from soc.store.contract import (
     Document,
@@ -104,6 +105,33 @@ def test_documents_are_found_by_predicate_over_the_flattened_body_by_id(store: S
     assert [d.id for d in store.find("alert", Test("n", Op.GTE, 45))] == everything[45:]
     assert [d.id for d in store.find("alert", limit=0)] == []
     assert list(store.find("nothing")) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        (Test("a.b", Op.EQUALS, "1"), ["dotted", "nested", "spread"]),
+        (Test("a.b.c", Op.EQUALS, "2"), ["deep"]),
+        (Test("a", Op.EXISTS), ["plain"]),
+        (Test("x", Op.FIELDREF, "a.b"), ["nested"]),
+        (Test(None, Op.EQUALS, "2"), ["deep", "spread"]),
+        (Not(Test("a.b", Op.EXISTS)), ["deep", "plain"]),
+    ],
+    ids=str,
+)
+def test_names_in_documents_are_dotted_however_they_are_nested(
+    store: Store, where: Predicate, found: list[str]
+) -> None:
+    """Dotted, nested, mixed and spread over a list."""
+    bodies: dict[str, dict[str, Any]] = {
+        "deep": {"a": {"b.c": 2}},
+        "dotted": {"a.b": 1},
+        "nested": {"a": {"b": 1}, "x": "1"},
+        "plain": {"a": "v"},
+        "spread": {"a": [{"b": 1}, {"b": 2}]},
+    }
+    store.write([Write("thing", name, body, 0) for name, body in bodies.items()])
+    assert [d.id for d in store.find("thing", where)] == found
 
 
 def test_documents_are_stamped_by_the_store(store: Store) -> None:
