@@ -1,17 +1,18 @@
 """What a rule could see: whether the fields that it reads were ever filled in the data it is about.
 
 A rule that finds nothing because nothing happened and a rule that finds nothing because its field is never
-there look alike from outside. So the sweep remembers which fields occurred in each dataset (documents of kind
-`fields`), and asks of each rule whether it could be true on any event of a dataset with these fields.
+there look alike from outside. So the sweep remembers which fields occurred in each stream (documents of kind
+`fields`), and asks of each rule whether it could be true on any event of a stream with these fields. A stream
+is a dataset; of Windows, a channel and event id within it, since these are what log sources name there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from soc.detect.predicate import And, Not, Op, Or, Predicate, Test, Verdict, evaluate_test
+from soc.detect.predicate import And, Not, Op, Or, Predicate, Verdict, evaluate_test
 from soc.store.contract import Store, VersionConflictError, Write
 
 if TYPE_CHECKING:
@@ -20,113 +21,144 @@ if TYPE_CHECKING:
 
 KIND = "fields"
 MAX_FIELDS = 3_000
-"""Field names remembered for one dataset."""
+"""Field names remembered of one stream."""
+MAX_STREAMS = 2_000
+"""Streams remembered; whoever writes logs could invent more."""
 ENOUGH = 200
-"""Events of a dataset that must have been seen before a missing field says anything."""
+"""Events of a stream that must have been seen before a missing field says anything."""
 
-_DATASET = "event.dataset"
+_NAMED = ("event.dataset", "winlog.channel", "event.code")
+"""Fields whose values name a stream, and so are known for all of its events."""
+
+Facts = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class _Dataset:
+class _Stream:
+    facts: dict[str, Any]
     fields: set[str] = field(default_factory=set)
     events: int = 0
-    saved: int = -1
+
+    def merge(self, body: Mapping[str, Any]) -> None:
+        self.fields.update(body["fields"])
+        self.events = max(self.events, body["events"])
+
+    def body(self) -> dict[str, Any]:
+        return {"facts": self.facts, "fields": sorted(self.fields)[:MAX_FIELDS], "events": self.events}
 
 
 class Sight:
-    """The fields seen in each dataset, kept in the store."""
+    """The fields seen in each stream, kept in the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._datasets: dict[str, _Dataset] = {}
+        self._streams: dict[str, _Stream] = {}
+        self._by_facts: dict[tuple[Any, ...], _Stream | None] = {}
         self._grown: set[str] = set()
 
     def load(self) -> None:
         """Take in what the store remembers."""
         for document in self._store.find(KIND):
-            known = self._datasets.setdefault(document.id, _Dataset())
-            known.fields.update(document.body["fields"])
-            known.events = max(known.events, document.body["events"])
+            known = self._streams.setdefault(document.id, _Stream(document.body["facts"]))
+            known.merge(document.body)
 
     def note(self, event: Event) -> None:
         """Take in the fields of an event."""
-        name = str(event.get(_DATASET) or "unknown")
-        known = self._datasets.get(name)
+        channel = event.get("winlog.channel")
+        facts = (event.get("event.dataset"), channel, event.get("event.code") if channel else None)
+        try:
+            known = self._by_facts[facts]
+        except (KeyError, TypeError):
+            known = self._stream(facts)
         if known is None:
-            known = self._datasets[name] = _Dataset()
+            return
         if known.events < ENOUGH:
             known.events += 1
-            self._grown.add(name)
+            self._grown.add(_id(known.facts))
         if not event.keys() <= known.fields and len(known.fields) < MAX_FIELDS:
             known.fields.update(event)
-            self._grown.add(name)
+            self._grown.add(_id(known.facts))
+
+    def _stream(self, facts: tuple[Any, ...]) -> _Stream | None:
+        named = {n: str(v) for n, v in zip(_NAMED, facts, strict=True) if v is not None}
+        id_ = _id(named)
+        if id_ not in self._streams and len(self._streams) < MAX_STREAMS:
+            self._streams[id_] = _Stream(named)
+        found = self._streams.get(id_)
+        if (
+            all(isinstance(v, (str, int, type(None))) for v in facts)
+            and len(self._by_facts) < MAX_STREAMS * 2
+        ):
+            self._by_facts[facts] = found
+        return found
 
     def save(self) -> None:
         """Keep what is new; what another sweeper saw in the meantime is kept too."""
-        for name in sorted(self._grown):
-            for _ in range(10):
-                known, document = self._datasets[name], self._store.read(KIND, name)
-                if document:
-                    known.fields.update(document.body["fields"])
-                    known.events = max(known.events, document.body["events"])
-                body = {"dataset": name, "fields": sorted(known.fields)[:MAX_FIELDS], "events": known.events}
-                (result,) = self._store.write([Write(KIND, name, body, document.version if document else 0)])
-                if not isinstance(result, VersionConflictError):
-                    break
+        waiting = sorted(self._grown)
         self._grown.clear()
+        for _ in range(10):
+            there = self._store.read_many(KIND, waiting) if waiting else {}
+            writes = []
+            for id_ in waiting:
+                known, document = self._streams[id_], there.get(id_)
+                if document:
+                    known.merge(document.body)
+                writes.append(Write(KIND, id_, known.body(), document.version if document else 0))
+            results = self._store.write(writes) if writes else []
+            waiting = [r.write.id for r in results if isinstance(r, VersionConflictError)]
+            if not waiting:
+                return
 
     def blind(self, rules: Iterable[Rule]) -> dict[str, str]:
         """The rules that nothing here could fire, by id, and why; without those whose source is not here.
 
-        A dataset counts from its first `ENOUGH` events on.
+        A stream counts from its first `ENOUGH` events on.
         """
+        streams = [s for s in self._streams.values() if s.events >= ENOUGH]
         out = {}
         for rule in rules:
             if rule.blind or not rule.runnable:
                 continue
-            mine = [
-                n for n, d in self._datasets.items() if d.events >= ENOUGH and could(rule.source, n, None)
-            ]
-            if mine and not any(could(rule.predicate, n, self._datasets[n].fields) for n in mine):
-                absent = sorted(set(rule.fields) - set().union(*(self._datasets[n].fields for n in mine)))
-                out[rule.id] = (
-                    f"{', '.join(absent) or 'its fields'} never filled in {', '.join(sorted(mine))}"
-                )
+            mine = [s for s in streams if could(rule.source, s.facts, s.fields)]
+            if mine and not any(could(rule.predicate, s.facts, s.fields) for s in mine):
+                absent = sorted(set(rule.fields).difference(*(s.fields for s in mine)))
+                where = sorted({str(s.facts.get("event.dataset", "events without a dataset")) for s in mine})
+                out[rule.id] = f"{', '.join(absent) or 'its fields'} never filled in {', '.join(where)}"
         return out
 
 
-def could(predicate: Predicate, dataset: str, fields: set[str] | None) -> bool:
-    """Whether an event of the dataset could satisfy the predicate, if it has no other fields than these.
+def _id(facts: Facts) -> str:
+    return "|".join(str(facts.get(name, "")) for name in _NAMED).rstrip("|") or "none"
 
-    `fields` None: any. An upper bound: True where in doubt.
+
+def could(predicate: Predicate, facts: Facts, fields: set[str]) -> bool:
+    """Whether an event with these facts could satisfy the predicate, if it has no other fields than these.
+
+    An upper bound: True where in doubt.
     """
     if isinstance(predicate, And):
-        return all(could(part, dataset, fields) for part in predicate.parts)
+        return all(could(part, facts, fields) for part in predicate.parts)
     if isinstance(predicate, Or):
-        return any(could(part, dataset, fields) for part in predicate.parts)
+        return any(could(part, facts, fields) for part in predicate.parts)
     if isinstance(predicate, Not):
-        return not _certain(predicate.part, dataset)
-    if predicate.field == _DATASET:
-        return evaluate_test(predicate, {_DATASET: dataset}) is not Verdict.FALSE
-    return _may_be_true(predicate, fields)
-
-
-def _may_be_true(test: Test, fields: set[str] | None) -> bool:
-    if test.field is None or test.op is Op.NULL or fields is None:
+        return not _certain(predicate.part, facts, fields)
+    if predicate.field in facts:
+        return evaluate_test(predicate, facts) is not Verdict.FALSE
+    if predicate.field is None or predicate.op is Op.NULL:
         return True
-    if test.op is Op.FIELDREF and test.operand not in fields:
+    if predicate.op is Op.FIELDREF and predicate.operand not in fields:
         return False
-    return test.field in fields
+    return predicate.field in fields
 
 
-def _certain(predicate: Predicate, dataset: str) -> bool:
-    """Whether every event of the dataset satisfies the predicate (a lower bound)."""
+def _certain(predicate: Predicate, facts: Facts, fields: set[str]) -> bool:
+    """Whether every event with these facts satisfies the predicate (a lower bound)."""
     if isinstance(predicate, And):
-        return all(_certain(part, dataset) for part in predicate.parts)
+        return all(_certain(part, facts, fields) for part in predicate.parts)
     if isinstance(predicate, Or):
-        return any(_certain(part, dataset) for part in predicate.parts)
+        return any(_certain(part, facts, fields) for part in predicate.parts)
     if isinstance(predicate, Not):
-        return not could(predicate.part, dataset, None)
-    event: Mapping[str, str] = {_DATASET: dataset}
-    return predicate.field == _DATASET and evaluate_test(predicate, event) is Verdict.TRUE
+        return not could(predicate.part, facts, fields)
+    if predicate.op is Op.FIELDREF:
+        return False
+    return predicate.field in facts and evaluate_test(predicate, facts) is Verdict.TRUE
