@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -286,6 +288,18 @@ def test_a_quoted_value_finds_itself(value: str) -> None:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     assert matches(parse(f'labels.x:"{escaped}"'), {"labels.x": value})
     assert matches(parse(f'"{escaped}"'), {"labels.x": f"before {value} after"})
+
+
+def documented() -> list[str]:
+    """The queries in the table of the documentation."""
+    page = (Path(__file__).parents[1] / "docs" / "query-language.md").read_text("utf-8")
+    return re.findall(r"^\| `(.+?)` \|", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("text", documented())
+def test_a_documented_query_is_read(text: str) -> None:
+    """Each row of the table works, and is not true of everything."""
+    assert parse(text, now=NOW) != EVERYTHING
 
 
 def test_parsing_is_quick() -> None:
