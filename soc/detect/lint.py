@@ -6,7 +6,7 @@ warnings are about its quality, so that foreign rules can be used with what they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from soc.collect.collector import Collector, Collectors
     from soc.detect.rule import Rule
     from soc.detect.ruleset import Ruleset
-
-PlaceOf = Callable[..., Place]
-"""Where a part of a rule stands, by keys and indices."""
 
 ALWAYS_THERE = (
     "@timestamp", "message", "tags", "error.message", "event.", "soc.", "related.", "labels.",
@@ -41,12 +38,13 @@ def lint(ruleset: Ruleset, *, collectors: Collectors, playbooks: Collection[str]
     problems = list(ruleset.problems)
     written = {dataset: fields for c in collectors.values() for dataset, fields in _written(c).items()}
     sampled: set[Path] = set()
+    files = _Files()
     for rule in ruleset.rules:
-        place = _Marks(rule).place
-        problems += _usable(rule, place)
-        problems += _fields(rule, place, written)
-        problems += _described(rule, place)
-        problems += _playbooks(rule, place, playbooks)
+        marks = _Marks(rule, files.documents(rule.path))
+        problems += _usable(rule, marks)
+        problems += _fields(rule, marks, written)
+        problems += _described(rule, marks)
+        problems += _playbooks(rule, marks, playbooks)
         if (path := Path(rule.path)) not in sampled and rule.correlation is None:
             sampled.add(path)
             problems += _samples(path, collectors)
@@ -54,33 +52,45 @@ def lint(ruleset: Ruleset, *, collectors: Collectors, playbooks: Collection[str]
     return sorted(problems, key=lambda p: (p.place, p.kind, p.message))
 
 
+class _Files:
+    """The documents of the file read last: rules of one file follow each other."""
+
+    def __init__(self) -> None:
+        self._path = ""
+        self._documents: list[yamlio.YamlDocument] = []
+
+    def documents(self, path: str) -> list[yamlio.YamlDocument]:
+        """The YAML documents of a file; none when it cannot be read, which is a finding of the loader."""
+        if path != self._path:
+            try:
+                self._path, self._documents = path, yamlio.load_all(Path(path))
+            except ContentError:
+                self._documents = []
+        return self._documents
+
+
 class _Marks:
     """Where the parts of a rule stand in its file."""
 
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-        self.document: yamlio.YamlDocument | None = None
-        for document in _documents(rule.path):
-            if document.place("title").line == rule.line:
-                self.document = document
+    def __init__(self, rule: Rule, documents: Sequence[yamlio.YamlDocument]) -> None:
+        self._rule = rule
+        here = (d for d in documents if d.place("title").line == rule.line)
+        self._document = next(here, None)
 
     def place(self, *at: str | int) -> Place:
         """The place of a part, or of its nearest ancestor that is there."""
-        return self.document.place(*at) if self.document else self.rule.place
+        return self._document.place(*at) if self._document else self._rule.place
 
+    def has(self, key: str) -> bool:
+        """Whether the rule states this key at its top."""
+        return self._document is None or (key,) in self._document.marks
 
-_read: dict[str, list[yamlio.YamlDocument]] = {}
-"""The documents of the file read last: rules of one file follow each other."""
-
-
-def _documents(path: str) -> list[yamlio.YamlDocument]:
-    if path not in _read:
-        _read.clear()
-        try:
-            _read[path] = yamlio.load_all(Path(path))
-        except ContentError:
-            _read[path] = []
-    return _read[path]
+    def field(self, name: str) -> Place:
+        """Where the detection names a field; the detection when it is called otherwise there."""
+        for at in self._document.marks if self._document else ():
+            if at[:1] == ("detection",) and isinstance(at[-1], str) and at[-1].partition("|")[0] == name:
+                return self.place(*at)
+        return self.place("detection")
 
 
 def _warning(kind: str, message: str, place: Place, hint: str = "") -> Problem:
@@ -90,13 +100,15 @@ def _warning(kind: str, message: str, place: Place, hint: str = "") -> Problem:
 # ------------------------------------------------------------------ can it fire?
 
 
-def _usable(rule: Rule, place: PlaceOf) -> Iterator[Problem]:
+def _usable(rule: Rule, marks: _Marks) -> Iterator[Problem]:
     if rule.undecidable:
-        yield Problem("undecidable", rule.undecidable, place("detection"))
+        yield Problem("undecidable", rule.undecidable, marks.place("detection"))
     elif rule.blind:
-        yield _warning("blind", rule.blind, place("logsource"), "soc collector list shows what is collected")
+        yield _warning(
+            "blind", rule.blind, marks.place("logsource"), "soc collector list shows what is collected"
+        )
     elif rule.correlation is None and _impossible(rule.predicate):
-        yield Problem("never", "the condition can never be true", place("detection", "condition"))
+        yield Problem("never", "the condition can never be true", marks.place("detection", "condition"))
 
 
 def _impossible(predicate: Predicate) -> bool:
@@ -104,7 +116,7 @@ def _impossible(predicate: Predicate) -> bool:
     return NOTHING in parts
 
 
-def _fields(rule: Rule, place: PlaceOf, written: Mapping[str, set[str] | None]) -> Iterator[Problem]:
+def _fields(rule: Rule, marks: _Marks, written: Mapping[str, set[str] | None]) -> Iterator[Problem]:
     """Names that nobody knows, and fields that no collector of the rule's log source writes."""
     unknown = [name for name in rule.fields if not ecs.is_known(name)]
     for name in unknown:
@@ -112,7 +124,7 @@ def _fields(rule: Rule, place: PlaceOf, written: Mapping[str, set[str] | None]) 
         yield _warning(
             "unknown_field",
             message,
-            _place_of_field(rule, place, name),
+            marks.field(name),
             "use a name of ECS, or map it in a file below pipelines",
         )
     wanted = datasets(rule.source)
@@ -123,24 +135,13 @@ def _fields(rule: Rule, place: PlaceOf, written: Mapping[str, set[str] | None]) 
     for name in rule.fields:
         if name not in unknown and not name.startswith(ALWAYS_THERE) and not _among(name, collected):
             message = f"no collector of its log source ({rule.logsource}) writes {name}"
-            yield _warning("uncollected_field", message, _place_of_field(rule, place, name))
+            yield _warning("uncollected_field", message, marks.field(name))
 
 
 def _among(name: str, collected: Collection[str]) -> bool:
     """Whether a field, or the part of a record that it lies in, is collected."""
     parts = name.split(".")
     return any(".".join(parts[:n]) in collected for n in range(1, len(parts) + 1))
-
-
-def _place_of_field(rule: Rule, place: PlaceOf, name: str) -> Place:
-    """Where the detection names a field; a field that has another name there stands at the detection."""
-    document = next((d for d in _documents(rule.path) if d.place("title").line == rule.line), None)
-    if document is None:
-        return rule.place
-    for at in document.marks:
-        if at[:1] == ("detection",) and isinstance(at[-1], str) and at[-1].partition("|")[0] == name:
-            return document.place(*at)
-    return place("detection")
 
 
 def _written(collector: Collector) -> dict[str, set[str] | None]:
@@ -161,34 +162,34 @@ def _written(collector: Collector) -> dict[str, set[str] | None]:
 # ------------------------------------------------------------------ can an analyst work with it?
 
 
-def _described(rule: Rule, place: PlaceOf) -> Iterator[Problem]:
+def _described(rule: Rule, marks: _Marks) -> Iterator[Problem]:
     if not any(tag.startswith("attack.") for tag in rule.tags):
         yield _warning(
-            "no_tags", "no ATT&CK tag (attack.t1190 or a tactic) says what it is about", place("tags")
+            "no_tags", "no ATT&CK tag (attack.t1190 or a tactic) says what it is about", marks.place("tags")
         )
     if not rule.falsepositives:
         yield _warning(
-            "no_falsepositives", "`falsepositives` does not say when it fires without harm", place()
+            "no_falsepositives", "`falsepositives` does not say when it fires without harm", marks.place()
         )
     if not rule.description:
         yield _warning(
-            "no_description", "`description` does not say what it finds and why that matters", place()
+            "no_description", "`description` does not say what it finds and why that matters", marks.place()
         )
-    if _Marks(rule).place("level").line in {0, rule.line} and rule.correlation is None:
-        yield _warning("no_level", f"no `level`; {rule.level} is taken", place())
+    if not marks.has("level") and rule.correlation is None:
+        yield _warning("no_level", f"no `level`; {rule.level} is taken", marks.place())
 
 
-def _playbooks(rule: Rule, place: PlaceOf, known: Collection[str]) -> Iterator[Problem]:
+def _playbooks(rule: Rule, marks: _Marks, known: Collection[str]) -> Iterator[Problem]:
     at = ("custom_attributes", "soc.playbooks")
     if not rule.playbooks:
         message = "no playbook says what to do (custom_attributes: soc.playbooks)"
-        yield _warning("no_playbook", message, place(*at), "soc playbook list")
+        yield _warning("no_playbook", message, marks.place(*at), "soc playbook list")
     for number, name in enumerate(rule.playbooks):
         if name not in known:
             yield Problem(
                 "unknown_playbook",
                 f"there is no playbook {name!r}",
-                place(*at, number),
+                marks.place(*at, number),
                 hint="soc playbook list",
             )
 

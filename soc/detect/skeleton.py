@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soc import yamlio
 from soc.detect.samples import samples_path
 from soc.errors import UsageError
 
@@ -117,8 +118,9 @@ def draft(config: Config, name: str, *, title: str = "", to: Path | None = None,
 
 def _quoted(text: str) -> str:
     """Text as a YAML scalar on one line."""
-    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9 ().,/_-]*", text) and text == text.strip()
-    return text if plain and not text.endswith(":") else "'" + " ".join(text.split()).replace("'", "''") + "'"
+    words = " ".join(text.split())
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9 ().,/_-]*", words) and yamlio.parse(words, "").data == words
+    return words if plain else "'" + words.replace("'", "''") + "'"
 
 
 def write(new: Draft) -> None:
