@@ -73,10 +73,12 @@ def spread(document: Mapping[str, Any], base: Event) -> Event:
     """
     from soc.event import flatten
 
-    own = ecs.conform(flatten(document))
-    event = {**base, **{name: value for name, value in own.items() if not name.startswith("soc.") and name}}
-    if ecs.MISFIT in own:
-        event[ecs.MISFIT] = own[ecs.MISFIT]
+    named = {name: value for name, value in flatten(document).items() if name and not name.startswith("soc.")}
+    own = ecs.conform(named)
+    misfits = own.pop(ecs.MISFIT, ())
+    event = {**base, **own}
+    for text in misfits:
+        _note_misfit(event, text)
     if event["event.kind"] not in ALLOWED["event.kind"] or event["event.kind"] == "pipeline_error":
         event["event.kind"] = "event"
     return event
@@ -84,11 +86,13 @@ def spread(document: Mapping[str, Any], base: Event) -> Event:
 
 def misfit(event: Event, name: str, value: Any) -> None:
     """Keep a value that does not fit its field, as `name=value`."""
+    _note_misfit(event, f"{name}={value}")
+
+
+def _note_misfit(event: Event, text: str) -> None:
+    text = normalise(text)
     earlier = event.get(ecs.MISFIT)
-    text = f"{name}={value}"
-    event[ecs.MISFIT] = (
-        text if earlier is None else [*(earlier if isinstance(earlier, list) else [earlier]), text]
-    )
+    event[ecs.MISFIT] = text if earlier is None else [*(earlier if isinstance(earlier, list) else [earlier]), text]
 
 
 def put(event: Event, name: str, value: Any) -> None:
@@ -108,7 +112,10 @@ def put(event: Event, name: str, value: Any) -> None:
     except (ValueError, TypeError):
         misfit(event, name, value)
         return
-    event.update(ecs.conform(_flat_list(name, value)))
+    conformed = ecs.conform(_flat_list(name, value))
+    for text in conformed.pop(ecs.MISFIT, ()):
+        _note_misfit(event, text)
+    event.update(conformed)
 
 
 def _flat_list(name: str, value: list[Any]) -> Event:

@@ -109,6 +109,8 @@ class Decoder:
             tags = event.get("tags", [])
             event["tags"] = [*(tags if isinstance(tags, list) else [tags]), CUT] if tags else CUT
             event["soc.extra.original_bytes"] = length
+            if event["event.kind"] == "pipeline_error":
+                event["error.message"] += f" (of its {length:,} bytes the first {MAX_LINE:,} were read)"
         return event
 
     def _undecodable(self, raw: bytes) -> Event | None:
@@ -193,8 +195,7 @@ class Decoder:
         cannot be opened.
         """
         assert self._parse is not None  # noqa: S101 - every format of framing `file` has one
-        number = 0
-        for record in self._parse(path, self.collector.options):
+        for number, record in enumerate(self._parse(path, self.collector.options)):
             if isinstance(record, registry.Broken):
                 event: Event | None = self.error(record.original[:MAX_LINE], record.reason)
             else:
@@ -202,7 +203,6 @@ class Decoder:
                 event = self.document(document, normalise(original))
             if event is not None:
                 yield number, self._hosted(event) if self.context.host else event
-            number += 1
 
     def error(self, original: str, reason: str) -> Event:
         """The event for what cannot be read."""

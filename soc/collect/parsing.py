@@ -7,7 +7,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -96,18 +96,32 @@ def blocks(stream: IO[bytes]) -> Iterator[bytes]:
         yield block
 
 
+def _transcoded(found: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Bytes of an encoding whose line end is not one byte, as UTF-8; what cannot be decoded is replaced."""
+    import codecs
+
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for block in found:
+        yield decoder.decode(block).encode()
+    yield decoder.decode(b"", final=True).encode()
+
+
+def is_wide(encoding: str) -> bool:
+    """Whether an encoding writes a line end with more than one byte (UTF-16, UTF-32)."""
+    return encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32", "utf16", "utf32"))
+
+
 def lines(stream: IO[bytes], limit: int = MAX_LINE, encoding: str = "utf-8") -> Iterator[tuple[bytes, int]]:
     """The lines of a stream without their ends, and their full lengths; memory is bounded by `limit`.
 
-    A longer line is cut at `limit`. What follows the last line end is a line too. UTF-16 is told apart by
-    its line end of two bytes.
+    A longer line is cut at `limit`. What follows the last line end is a line too. Wide encodings (`is_wide`)
+    come out as UTF-8, all others as they are.
     """
-    end = {"utf-16": "\n".encode("utf-16-le"), "utf-16-le": b"\n\0", "utf-16-be": b"\0\n"}.get(
-        encoding.lower(), b"\n"
-    )
+    end = b"\n"
     held = bytearray()
     length = 0
-    for block in blocks(stream):
+    found = blocks(stream)
+    for block in _transcoded(found, encoding) if is_wide(encoding) else found:
         start = 0
         while (at := block.find(end, start)) >= 0:
             piece = block[start:at]
@@ -166,7 +180,8 @@ class Run:
             yield {**event, "message": str(message or event.get("event.original", ""))[:500]}
 
     def _lines(self, file: str) -> Iterator[Event]:
-        decoder = self.collector.decoder(self.context)
+        wide = is_wide(self.context.encoding)
+        decoder = self.collector.decoder(replace(self.context, encoding="utf-8") if wide else self.context)
         with opened(file) as stream:
             try:
                 for raw, length in lines(stream, encoding=self.context.encoding):
@@ -200,7 +215,7 @@ class Run:
     @property
     def readable(self) -> bool:
         """Whether anything could be read: not when every record failed."""
-        return self.events_seen == 0 or self.failed < self.events_seen or self.collector.framing == "lines"
+        return self.failed < self.events_seen or not self.events_seen
 
     def summary(self, name: str) -> str:
         """One line that says what was read and what was not."""
@@ -210,4 +225,6 @@ class Run:
         if self.failed:
             often = max(self.reasons, key=self.reasons.__getitem__)
             parts.append(f"{self.failed} could not be read (most often: {often})")
+        if not self.readable:
+            parts.append(f"so nothing was read; which collector fits says: soc collector try {name}")
         return ", ".join(parts)

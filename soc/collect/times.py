@@ -8,6 +8,7 @@ of clocks repeats, the first is meant; one that it leaves out is read with the o
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -262,7 +263,7 @@ class TimeReader:
             if not value.replace(".", "", 1).isdigit():
                 return None
             value = float(value) if "." in value else int(value) if len(value) < 30 else None
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             return None
         magnitude = abs(value)
         if magnitude >= 1e17:

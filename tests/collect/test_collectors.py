@@ -63,7 +63,24 @@ def test_its_samples_hold_no_real_addresses(path: Path) -> None:
 
 def _hostile(rng: random.Random) -> list[bytes]:
     """Lines that make careless patterns slow or break careless code."""
-    words = [b" from ", b"a", b" ", b"=", b'"', b"\\", b"[", b": ", b"1", b"\xff", b"\0", b"{", b"]", b"'", b"-", b"\xcc\x81"]
+    words = [
+        b" from ",
+        b"a",
+        b" ",
+        b"=",
+        b'"',
+        b"\\",
+        b"[",
+        b": ",
+        b"1",
+        b"\xff",
+        b"\0",
+        b"{",
+        b"]",
+        b"'",
+        b"-",
+        b"\xcc\x81",
+    ]
     out = [word * 4000 for word in words]
     out += [b" ".join(rng.choice(words) for _ in range(1500)) for _ in range(10)]
     out += [bytes(rng.randrange(256) for _ in range(600)) for _ in range(10)]
@@ -71,13 +88,21 @@ def _hostile(rng: random.Random) -> list[bytes]:
                b"Mar  2 14:14:09 h kernel: ", b"type=EXECVE msg=audit(1.1:1): ",
                b'192.0.2.1 - - [02/Mar/2026:14:14:09 +0700] "', b"[Mon Mar 02 14:14:09 2026] [error] [client 192.0.2.1] ",
                b"2026/03/02 14:14:09 [error] 1#1: "]  # fmt: skip
-    starts = [b"Failed password for ", b"user ", b"pam_unix(x:auth): authentication failure;", b"warning: x[", b"A1B2C3D4: to=<"]
+    starts = [
+        b"Failed password for ",
+        b"user ",
+        b"pam_unix(x:auth): authentication failure;",
+        b"warning: x[",
+        b"A1B2C3D4: to=<",
+    ]
     out += [head + start + word * 3500 for head in headers for start in (b"", *starts) for word in words[:6]]
     return out
 
 
 @pytest.mark.parametrize("path", FILES, ids=_id)
-def test_hostile_lines_give_one_event_each_at_once(path: Path, collectors: Collectors, tmp_path: Path) -> None:
+def test_hostile_lines_give_one_event_each_at_once(
+    path: Path, collectors: Collectors, tmp_path: Path
+) -> None:
     """Any bytes give an event or nothing, within a moment, and an event always has a time and its original."""
     collector = collectors[path.stem]
     decoder = collector.decoder(Context(now=moment("2026-06-01T00:00:00Z")))

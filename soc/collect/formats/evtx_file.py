@@ -57,8 +57,11 @@ def _missing(path: Path) -> str:
     promised = int.from_bytes(head[42:44], "little")
     there = max(size - 4096, 0) // 65536
     # the count has 16 bits and wraps in files of 4 GiB; a file cut within a chunk shows by its length
-    if there < promised or (size - 4096) % 65536:
+    # the count has 16 bits and wraps in files of 4 GiB; a file cut within a chunk shows by its length
+    if there < promised:
         return f"the file ends early: {there} of {promised} chunks are whole"
+    if (size - 4096) % 65536:
+        return "the file ends early, within a chunk"
     return ""
 
 
