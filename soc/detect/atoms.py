@@ -143,7 +143,10 @@ class Gate:
     def opens(self, text: str) -> bool:
         """Whether to look closer."""
         if self._bytes is None:
-            return bool(self._texts.find_matches_as_indexes(fold(text)))
+            try:
+                return bool(self._texts.find_matches_as_indexes(fold(text)))
+            except UnicodeEncodeError:
+                return True
         raw = text.encode("utf-8", "surrogatepass").lower()
         return bool(self._bytes.find_matches_as_indexes(raw))
 
@@ -233,13 +236,23 @@ class FieldTable:
             true.update(self._equals[plain])
         checks = set(self._unfiltered)
         if self._automaton is not None:
-            self._find(plain, true, checks)
+            try:
+                self._find(plain, true, checks)
+            except UnicodeEncodeError:  # half of a surrogate pair: the automaton takes characters only
+                return self._one_by_one(text)
         if self._strict and not text.isascii():
             checks.update(self._strict)
         undecided = self._try(text, plain, checks, true) if checks else NONE
         if self._networks:
             self._in_networks(text, true)
         return self._sight(frozenset(true), undecided)
+
+    def _one_by_one(self, text: str) -> Sight:
+        """The sight of a text by plain evaluation of every test."""
+        tests = [(atom, test) for atom, test in self._tests if test.op not in (Op.NULL, Op.EXISTS)]
+        verdicts = [(atom, evaluate_value(test, text)) for atom, test in tests]
+        true = frozenset(self._any_value).union(a for a, verdict in verdicts if verdict is Verdict.TRUE)
+        return self._sight(true, frozenset(a for a, verdict in verdicts if verdict is Verdict.UNDECIDED))
 
     def _find(self, plain: str, true: set[int], checks: set[int]) -> None:
         size = len(plain)
@@ -315,6 +328,7 @@ class FieldTable:
         self._literals: Sequence[_Literal] = tuple(self._by_literal.values())
         # what holds without a literal has no gate: networks, numbers, expressions of any text, the empty text
         gated = not self._unfiltered and not self._networks and "" not in self._equals
+        gated = gated and all(map(_encodable, self._equals))
         wanted = [*self._by_literal, *self._equals]
         self._gate = Gate(wanted) if gated and wanted else None
         self._always = frozenset(self._any_value)
@@ -350,6 +364,8 @@ class FieldTable:
             self._equals.setdefault(text, []).append(atom)
         elif not text:
             self._any_value.append(atom)
+        elif not _encodable(text):
+            self._check(_Check(atom, test, None, strict=False), ())
         else:
             literal = self._literal(text)
             if test.op is Op.CONTAINS:
@@ -363,7 +379,7 @@ class FieldTable:
         """Try `check` where one of the literals occurs; without literals on every value."""
         number = len(self._checks)
         self._checks.append(check)
-        if not needed:
+        if not needed or not all(map(_encodable, needed)):
             self._unfiltered.append(number)
             return
         for text in needed:
@@ -377,6 +393,10 @@ class FieldTable:
         if known is None:
             known = self._by_literal[text] = _Literal()
         return known
+
+
+def _encodable(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _automaton(texts: Collection[str]) -> Any:

@@ -23,17 +23,24 @@ class PatternError(ValueError):
 class Compiled:
     """A compiled pattern. `search` says True, False, or None when it ran out of time."""
 
-    __slots__ = ("_backtracking", "_linear", "engine")
+    __slots__ = ("_backtracking", "_before_newline", "_linear", "engine")
 
     def __init__(self, pattern: str, flags: str) -> None:
         self._linear = _linear(pattern, flags)
         self._backtracking = None if self._linear is not None else _backtracking(pattern, flags)
+        # in PCRE `$` also holds before a line end that closes the text; in RE2 only at the very end
+        self._before_newline = "$" in pattern and "\\z" not in pattern
         self.engine = "re2" if self._linear is not None else "regex"
 
     def search(self, text: str) -> bool | None:
         """Whether the pattern is found anywhere in the text; None: undecided."""
         if self._linear is not None:
-            return self._linear.search(text) is not None
+            if not text.isascii():
+                # half of a surrogate pair, which only JSON escapes can bring, is no character for RE2
+                text = text.encode("utf-8", "replace").decode()
+            if self._linear.search(text) is not None:
+                return True
+            return self._before_newline and text[-1:] == "\n" and self._linear.search(text[:-1]) is not None
         assert self._backtracking is not None  # noqa: S101 - one of the two engines is always set
         try:
             return self._backtracking.search(text, timeout=TIMEOUT) is not None
@@ -53,6 +60,9 @@ def _linear(pattern: str, flags: str) -> re2._Regexp | None:
 
 def _backtracking(pattern: str, flags: str) -> regex.Pattern[str]:
     value = regex.VERSION0
+    if "i" not in flags or pattern.isascii():
+        # \w, \d, \s and \b are about ASCII in PCRE and RE2; the flag would also keep É from equalling é
+        value |= regex.ASCII
     for letter, flag in (("i", regex.IGNORECASE), ("m", regex.MULTILINE), ("s", regex.DOTALL)):
         if letter in flags:
             value |= flag

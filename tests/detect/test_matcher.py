@@ -36,6 +36,7 @@ WORDS = (
     "",
     "a\nb",
     "\\x",
+    "\ud800b",
 )
 VALUES = st.one_of(
     st.sampled_from(WORDS),
