@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -17,6 +18,9 @@ def run() -> int:
     """Run the command line; the exit code, after any message has gone to standard error."""
     from soc.cli.app import invoke
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # names of files may hold bytes that are no text; as \udcff they are still valid JSON
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return invoke()
     except SocError as error:

@@ -42,6 +42,9 @@ PAGE_ROWS = 2_000
 PAGE_BYTES = 16 * 1024 * 1024
 """Bounds of one read: rows, and bytes of their bodies."""
 
+MAX_BATCH = 100_000
+"""Most events in one batch of the feed, whatever is asked for."""
+
 PRUNE_ROWS = 5_000
 """Events removed in one transaction, so that writers do not wait long."""
 
@@ -176,7 +179,7 @@ class EmbeddedStore(Store):
     def events(self, ids: Sequence[str]) -> list[StoredEvent]:
         """As `Store.events`."""
         found: dict[str, bytes | str] = {}
-        wanted = list(dict.fromkeys(ids))
+        wanted = [id_ for id_ in dict.fromkeys(ids) if id_.isascii()]
         for start in range(0, len(wanted), 500):
             some = wanted[start : start + 500]
             marks = ",".join("?" * len(some))
@@ -197,7 +200,7 @@ class EmbeddedStore(Store):
 
     def feed(self, position: Position, *, limit: int = 10_000) -> Iterator[FeedBatch]:
         """As `Store.feed`; a batch is smaller than `limit` where events are large."""
-        return self._feed(position, self._last(), max(1, limit))
+        return self._feed(position, self._last(), max(1, min(limit, MAX_BATCH)))
 
     def _feed(self, position: Position, end: int, limit: int) -> Iterator[FeedBatch]:
         seq, notes = self._resume(position)
@@ -239,7 +242,7 @@ class EmbeddedStore(Store):
         seq = position.get("seq")
         if position.get("store") != self._uuid() or not isinstance(seq, int) or seq < 0:
             return 0, ("the position is of another store; reading from its beginning",)
-        last, mark = self._last(), position.get("mark")
+        last, mark = self._last(), str(position.get("mark", ""))
         if seq == 0 or (seq <= last and self._mark_at(seq) == mark):
             return seq, ()
         rows = self._database.read("SELECT first FROM history WHERE mark = ?", (mark,))

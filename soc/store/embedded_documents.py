@@ -34,6 +34,16 @@ def user() -> str:
         return f"uid:{uid}"
 
 
+def _checked(write: Write) -> Write:
+    try:
+        f"{write.kind}{write.id}".encode()
+    except UnicodeEncodeError:
+        raise SocError(
+            f"{write.kind} {write.id!a} is no name for a document: it is no Unicode text"
+        ) from None
+    return write
+
+
 def _encoded(what: str, body: Mapping[str, Any]) -> bytes | str:
     try:
         return encode(body)
@@ -81,7 +91,9 @@ class Documents:
 
     def write(self, writes: Sequence[Write]) -> list[Document | VersionConflictError]:
         """Compare and set each; all that agree are committed together."""
-        bodies = [None if w.body is None else _encoded(f"{w.kind} {w.id}", w.body) for w in writes]
+        bodies = [
+            None if w.body is None else _encoded(f"{w.kind} {w.id}", w.body) for w in map(_checked, writes)
+        ]
         if not writes:
             return []
         by, at = user(), timestamp(datetime.now(UTC))

@@ -193,10 +193,13 @@ class Database:
                 raise
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """All rows of one statement."""
+        """All rows of one statement; none for a parameter that UTF-8 cannot say, as nothing equals it."""
         connection = self.connection
         with self.guard():
-            return connection.execute(sql, parameters).fetchall()
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            except UnicodeEncodeError:
+                return []
 
     def page(self, sql: str, parameters: Sequence[Any], budget: int) -> tuple[list[Any], bool]:
         """Rows until their last columns exceed `budget` in length (one at least), and whether all came."""

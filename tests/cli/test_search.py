@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -161,6 +162,18 @@ def test_a_damaged_store_is_named(store: Path) -> None:
     """No traceback."""
     (store / "soc.db").write_bytes(b"not a database at all" * 100)
     assert "not a soc store" in soc("search", "x", "--store", store).failed(1).err
+
+
+@pytest.mark.parametrize("output", ["table", "json", "jsonl", "csv"])
+def test_what_is_no_text_is_printed_all_the_same(store: Path, output: str) -> None:
+    """Lone surrogates, as broken file names become, in every format; JSON gives them back."""
+    event = {**EVENTS[0], "event.original": "odd\ud800name", "labels.large": 2**70}
+    with open_store(StoreSettings(str(store))) as opened:
+        opened.append([Incoming("odd", event)])
+    ran = soc("search", "odd", "--store", store, "--output", output).ok()
+    assert "\\ud800" in ran.out
+    if output == "json":
+        assert json.loads(ran.out) == [{"_id": "odd", **event}]
 
 
 def test_a_reader_that_leaves_is_no_error(store: Path) -> None:

@@ -533,6 +533,31 @@ def test_a_name_that_is_no_text_is_rejected(opened: Opener) -> None:
     assert "name 1 is not text" in outcome.reason
 
 
+def test_names_that_are_no_unicode_text_are_nowhere(opened: Opener) -> None:
+    """Broken bytes on a command line reach the store as lone surrogates."""
+    from soc.store.contract import Write
+
+    store = opened()
+    store.append(events(1))
+    assert store.read("alert", "A-\udcff") is None
+    assert [e.id for e in store.events(["\udcff", made("g", 0).id])] == [made("g", 0).id]
+    with pytest.raises(SocError, match="no name for a document"):
+        store.write([Write("alert", "A-\udcff", {}, 0)])
+
+
+@pytest.mark.parametrize(
+    "position", [{"mark": ["x"]}, {"mark": None}, {"seq": 2**80}, {"seq": -1}, {"seq": 1.5}], ids=str
+)
+def test_a_spoilt_position_is_read_from_the_beginning(opened: Opener, position: dict[str, Any]) -> None:
+    """Whatever stands in a position document, nothing is missed."""
+    store = opened()
+    store.append(events(3))
+    batches = list(store.feed({**store.head(), **position}, limit=2**80))
+    seen = [e.id for b in batches for e in b.events]
+    assert seen in ([], [e.id for e in events(3)])
+    assert batches[0].notes
+
+
 def test_a_document_that_is_not_json_is_an_error_and_nothing_is_written(opened: Opener) -> None:
     """The whole call is refused before it begins."""
     from soc.store.contract import Write
