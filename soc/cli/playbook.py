@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soc.cli.app import noun
+from soc.cli.completion import ids_of, remember
 from soc.cli.output import Column
-from soc.cli.run import Answers, DryRun
+from soc.cli.run import Answers, DryRun, playbook_names
 from soc.cli.session import Session, session
 from soc.errors import ExitCode, Severity, UsageError
 
@@ -43,11 +44,15 @@ def list_() -> None:
         Column("tests", right=True),
         Column("state"),
     ]
-    s.out.rows([library.row(entry) for entry in library.playbooks_for(s.config).values()], columns)
+    rows = [library.row(entry) for entry in library.playbooks_for(s.config).values()]
+    remember("playbook", ((row["name"], row["title"]) for row in rows))
+    s.out.rows(rows, columns)
 
 
 @app.command("show")
-def show(name: Annotated[str, typer.Argument(metavar="NAME|FILE")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", autocompletion=playbook_names)],
+) -> None:
     """Show one playbook: what it needs, its steps and where each leads.
 
     Examples:
@@ -164,9 +169,17 @@ def run_tests(
 @app.command("run")
 def run(
     playbook: Annotated[
-        str, typer.Argument(metavar="[PLAYBOOK]", help="Name or file; without it, those the rule names")
+        str,
+        typer.Argument(
+            metavar="[PLAYBOOK]",
+            help="Name or file; without it, those the rule names",
+            autocompletion=playbook_names,
+        ),
     ] = "",
-    alert: Annotated[str, typer.Option("--alert", metavar="ID", help="The alert to run it on")] = "",
+    alert: Annotated[
+        str,
+        typer.Option("--alert", metavar="ID", help="The alert to run it on", autocompletion=ids_of("alert")),
+    ] = "",
     case: Annotated[str, typer.Option("--case", metavar="ID", help="The case to run it on")] = "",
     var: Annotated[
         list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="Set a variable (repeatable)")

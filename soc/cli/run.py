@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from soc.cli.app import noun
+from soc.cli.completion import ids_of, recent, remember, words
 from soc.cli.output import Column
 from soc.cli.session import Session, session
 from soc.errors import ExitCode, UsageError
@@ -23,7 +24,20 @@ if TYPE_CHECKING:
 
 app = noun("Playbook runs: see, resume, answer")
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or the beginning of one")]
+
+def playbook_names(incomplete: str) -> list[str]:
+    """Names of playbooks for the shell: the shipped ones, and what the last listing found."""
+    from soc import content
+
+    known = {path.stem for path in content.files(content.shipped("playbooks"))}
+    known |= {name for name, _ in recent("playbook")}
+    return sorted(name for name in known if name.startswith(incomplete.lower()))
+
+
+RunId = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="Id of a run, or the beginning of one", autocompletion=ids_of("run")),
+]
 Answers = Annotated[
     Path | None, typer.Option("--answers", metavar="FILE", help="YAML file of answers: step to value")
 ]
@@ -34,10 +48,24 @@ Yes = Annotated[bool, typer.Option("--yes", help="Agree to commands that cannot 
 @app.command("list")
 def list_(
     status: Annotated[
-        str, typer.Option("--status", metavar="STATUS", help="running, waiting, ended, or all")
+        str,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            help="running, waiting, ended, or all",
+            autocompletion=words("running", "waiting", "ended", "all"),
+        ),
     ] = "all",
-    alert: Annotated[str, typer.Option("--alert", metavar="ID", help="Runs on one alert")] = "",
-    playbook: Annotated[str, typer.Option("--playbook", metavar="NAME", help="Runs of one playbook")] = "",
+    alert: Annotated[
+        str,
+        typer.Option("--alert", metavar="ID", help="Runs on one alert", autocompletion=ids_of("alert")),
+    ] = "",
+    playbook: Annotated[
+        str,
+        typer.Option(
+            "--playbook", metavar="NAME", help="Runs of one playbook", autocompletion=playbook_names
+        ),
+    ] = "",
 ) -> None:
     """List playbook runs, the newest first.
 
@@ -48,9 +76,20 @@ def list_(
       soc run list --alert A-7F3K --output json
     """
     from soc.playbook import present
+    from soc.playbook.runs import abandoned
+    from soc.playbook.world import RealWorld
 
     s = session()
-    rows = present.listed(s.store(create=False), status=status, alert=alert, playbook=playbook)
+    store = s.store(create=False)
+    world = RealWorld(store, s.config)
+    rows = present.listed(
+        store,
+        status=status,
+        alert=alert,
+        playbook=playbook,
+        abandoned=lambda run: abandoned(run, world),
+    )
+    remember("run", ((row["id"], f"{row['playbook']} on {row['subject']}, {row['status']}") for row in rows))
     columns = [
         Column("id", style="bold"),
         Column("status"),
@@ -256,6 +295,7 @@ def show_run(s: Session, playbook: Playbook, run: Run, *, whole: bool = False) -
     if run.phase is Phase.ACTING:
         busy = RealWorld(s.store(create=False), s.config).busy(run, playbook.steps[run.step])
     described = present.described(playbook, run, busy=busy, options=_options(s))
+    remember("run", [(run.id, f"{run.playbook} on {run.subject_id}, {described['status']}")])
     if s.out.is_table and s.out.fields is None:
         s.out.write(present.as_text(described, whole=whole))
     else:

@@ -12,7 +12,7 @@ from soc.playbook import journal
 from soc.playbook.answers import turn_of
 from soc.playbook.model import Command, Playbook, Query
 from soc.playbook.preview import Planned
-from soc.playbook.state import Phase, Run
+from soc.playbook.state import Phase, Reason, Run
 from soc.playbook.values import shown
 from soc.store.contract import Store
 from soc.timing import local
@@ -21,12 +21,23 @@ STATUSES = ("all", "running", "waiting", "ended")
 _MAX_SHOWN = 300
 
 
-def listed(store: Store, *, status: str = "all", alert: str = "", playbook: str = "") -> list[dict[str, Any]]:
-    """Runs as rows, the newest first. Raises `UsageError` for an unknown status, and for an unknown alert."""
+def listed(
+    store: Store,
+    *,
+    status: str = "all",
+    alert: str = "",
+    playbook: str = "",
+    abandoned: Callable[[Run], bool] = lambda _: False,
+) -> list[dict[str, Any]]:
+    """Runs as rows, the newest first. Raises `UsageError` for an unknown status, and for an unknown alert.
+
+    `abandoned` says of a run whose step was begun that nobody is at work on it any more: it waits for a
+    person to say what became of the step.
+    """
     if status not in STATUSES:
         raise UsageError(f"--status {status!r}: one of {', '.join(STATUSES)} is expected")
     parts = []
-    if status != "all":
+    if status == "ended":
         parts.append(Test("status", Op.EQUALS, status))
     if alert:
         from soc.respond import alerts
@@ -35,7 +46,14 @@ def listed(store: Store, *, status: str = "all", alert: str = "", playbook: str 
     if playbook:
         parts.append(Test("playbook.name", Op.EQUALS, playbook))
     runs = journal.find(store, And(tuple(parts)) if parts else EVERYTHING)
-    return [row(run) for run in sorted(runs, key=lambda run: run.started_at, reverse=True)]
+    rows = []
+    for run in sorted(runs, key=lambda run: run.started_at, reverse=True):
+        shown_row = row(run)
+        if run.phase is Phase.ACTING and abandoned(run):
+            shown_row |= {"status": "waiting", "reason": str(Reason.UNKNOWN)}
+        if status in {"all", shown_row["status"]}:
+            rows.append(shown_row)
+    return rows
 
 
 def row(run: Run) -> dict[str, Any]:

@@ -267,7 +267,7 @@ def _step(reader: _Reader, name: str, value: Any) -> Step | None:
         reader.problem("bad_value", "a mapping is expected here", *at)
         return None
     kind = value.get("type")
-    if kind not in _STEPS:
+    if not isinstance(kind, str) or kind not in _STEPS:
         words = ", ".join(_STEPS)
         what = "a step needs a `type`" if kind is None else f"unknown step type {kind!r}"
         reader.problem("unknown_step_type", f"{what}; one of {words}", *at, "type")

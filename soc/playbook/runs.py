@@ -9,6 +9,7 @@ from typing import Any
 
 from soc.errors import ContentError
 from soc.event import timestamp
+from soc.playbook.engine import World
 from soc.playbook.lint import lint_text
 from soc.playbook.model import Playbook
 from soc.playbook.state import Run
@@ -53,6 +54,15 @@ def draft(
         remarks=list(resolved.remarks) or None,
     )
     return replace(run, step=playbook.start), resolved
+
+
+def abandoned(run: Run, world: World) -> bool:
+    """Whether nobody is at work any more on the step that a run says was begun."""
+    try:
+        step = playbook_of(run).steps[run.step]
+    except ContentError:
+        return True
+    return not world.busy(run, step)
 
 
 def playbook_of(run: Run) -> Playbook:

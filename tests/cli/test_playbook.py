@@ -45,6 +45,14 @@ def test_list() -> None:
     assert soc("playbooks").ok().out
 
 
+def test_names_for_the_shell() -> None:
+    """The shell completes names of playbooks, in any case."""
+    from soc.cli.run import playbook_names
+
+    assert playbook_names("WEB") == ["web-shell"]
+    assert playbook_names("zzz") == []
+
+
 def test_show() -> None:
     """A playbook is shown to people and to programs; an unknown name names what is near."""
     assert "who-called (query)" in soc("playbook", "show", "web-shell").ok().out

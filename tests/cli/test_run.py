@@ -166,11 +166,13 @@ def test_killed_and_resumed(scene: Scene) -> None:
     process.wait()
 
     (left,) = run(scene, "run", "list", "--output", "json").ok().json
-    assert left["status"] == "running"
+    assert left["status"] == "running"  # somebody is still at work: the command itself
     assert "still runs on this machine" in run(scene, "run", "show", left["id"]).ok().out
     assert "still runs on this machine" in run(scene, "run", "resume", left["id"]).failed(3).err
     (marks / "go").touch()
     time.sleep(0.5)
+    (left,) = run(scene, "run", "list", "--status", "waiting", "--output", "json").ok().json
+    assert (left["step"], left["reason"]) == ("act", "unknown")
     for verb in ("show", "resume", "resume"):
         asked = run(scene, "run", verb, left["id"]).failed(8)
         for word in ("done", "failed", "again"):
