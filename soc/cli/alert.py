@@ -351,10 +351,15 @@ def _show(s: Session, view: AlertView) -> None:
 
 
 def _show_rows(s: Session, found: Sequence[AlertView]) -> None:
-    from soc.cli.alert_page import shown_row
+    from soc.cli.alert_page import columns_for, shown_row
 
+    people = s.out.is_table and s.fields is None
     rows = [shown_row(view) if s.out.is_table else view.row for view in found]
-    s.out.rows(rows, COLUMNS, empty="no alert (soc alert list --status all shows closed ones too)")
+    s.out.rows(
+        rows,
+        columns_for(COLUMNS, found) if people else COLUMNS,
+        empty="no alert (soc alert list --status all shows closed ones too)",
+    )
 
 
 def _remember(s: Session, views: Sequence[AlertView]) -> None:

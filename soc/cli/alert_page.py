@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from soc.cli.output import LEVEL_STYLES, as_text
+from soc.cli.output import LEVEL_STYLES, Column, as_text
 from soc.cli.text import one_line, safe
 from soc.event import values_of
 from soc.respond.alerts import AlertView, Status, describe
@@ -31,6 +31,16 @@ def shown_row(view: AlertView) -> dict[str, Any]:
         "count": f"{'≥' if view.body['inexact'] else ''}{view.count}{late}",
         **{name: local(row[name]) for name in ("first", "last", "created")},
     }
+
+
+def columns_for(columns: Sequence[Column], views: Sequence[AlertView]) -> list[Column]:
+    """The columns that say something: without owner and status where nobody has touched any of the alerts."""
+    dull = set()
+    if not any(view.owner for view in views):
+        dull.add("owner")
+    if all(view.status is Status.OPEN for view in views):
+        dull.add("status")
+    return [column for column in columns if column.field not in dull]
 
 
 def page(view: AlertView, events: Sequence[StoredEvent], *, zone_note: bool = True) -> RenderableType:
@@ -96,7 +106,7 @@ def _pairs(view: AlertView) -> Iterator[tuple[str, str]]:
     yield "status", f"{view.status}{reason}{owner}"
     if view.since_closed:
         yield "since closed", f"{view.since_closed} more hits, the last {local(body['last'])}"
-    yield "what", rule["description"]
+    yield "what", " ".join(rule["description"].split())
     for name, value in body["group"].items():
         yield "where" if not body["overflow"] else "", f"{name} {value or '(none)'}"
     if body["overflow"]:
@@ -109,11 +119,17 @@ def _pairs(view: AlertView) -> Iterator[tuple[str, str]]:
     for name, values in body["about"].items():
         if name not in body["group"] and name not in _SKIPPED:
             yield name, as_text(values)
-    at_least = "at least " if body["inexact"] else ""
-    yield "when", f"{at_least}{view.count} hits, {local(body['first'])} to {local(body['last'])}"
+    yield "when", _when(view)
     yield "rule", f"{rule['title']} ({rule['id']}, version {', '.join(body['versions'])})"
     yield "in", f"{rule['path']}:{rule['line']}" if rule["path"] else ""
     yield "tags", as_text(rule["tags"])
+
+
+def _when(view: AlertView) -> str:
+    at_least = "at least " if view.body["inexact"] else ""
+    first, last = local(view.body["first"]), local(view.body["last"])
+    hits = f"{at_least}{view.count} hit{'' if view.count == 1 else 's'}"
+    return f"{hits}, {first}" + (f" to {last}" if first != last else "")
 
 
 def _why(view: AlertView, events: Sequence[StoredEvent]) -> list[str]:

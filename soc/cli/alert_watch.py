@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from soc.cli.alert_page import shown_row
+from soc.cli.alert_page import columns_for, shown_row
 from soc.cli.output import Column
 from soc.cli.session import Session
 from soc.cli.signals import Stopping, stop_requests
@@ -45,7 +45,7 @@ def _redraw(s: Session, look: Look, columns: Sequence[Column], seconds: float, s
                 found, trouble = [], str(error)
             console.clear()
             shown = found[: max(1, console.height - 4)]
-            s.out.rows([shown_row(view) for view in shown], columns, empty="")
+            s.out.rows([shown_row(view) for view in shown], columns_for(columns, shown), empty="")
             hidden = f", {len(found) - len(shown)} more" if len(found) > len(shown) else ""
             now = local(timestamp(datetime.now(UTC)))
             s.out.write(trouble or f"{len(found)} alerts{hidden} · {now} · every {seconds:g} s · Ctrl-C ends")
