@@ -236,6 +236,9 @@ def test_the_bench_leaves_nothing_behind(rule: Rule, tmp_path: Path, monkeypatch
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    results = list(run_samples([rule], load_collectors([content.shipped("collectors")])))
-    assert all(result.passed for result in results)
-    assert not list(scratch.iterdir())
+    for memory in (scratch, tmp_path / "none"):
+        monkeypatch.setattr("soc.detect.samples.MEMORY", memory)
+        results = list(run_samples([rule], load_collectors([content.shipped("collectors")])))
+        assert results
+        assert all(result.passed for result in results)
+        assert not list(scratch.iterdir())
