@@ -97,7 +97,8 @@ def _by_lines(collector: Collector, head: _Head, *, named: bool) -> Recognised |
         return None
     decoder = collector.decoder(Context())
     events = [event for raw in head.records if (event := decoder.line(raw)) is not None]
-    own = [e for e in events if e["event.kind"] != "pipeline_error" and e["soc.collector"] == collector.name]
+    good = [e for e in events if e["event.kind"] != "pipeline_error"]
+    own = good if collector.fallback else [e for e in good if e["soc.collector"] == collector.name]
     share = len(own) / len(events) if events else 0.0
     if share < ENOUGH:
         return None

@@ -97,7 +97,7 @@ def parse(line: str) -> dict[str, Any] | None:
         out["node"] = node
     fields: dict[str, Any] = {}
     body, _, names = rest.partition("\x1d")
-    _pairs(fields, body)
+    _pairs(fields, body, arguments=kind == "EXECVE")
     if names:
         _pairs(fields, names)
     _interpret(out, fields, kind)
@@ -112,11 +112,11 @@ _PAIR = re.compile(r"([^\s=]+)=(\S+)")
 _DOES = re.compile(r"\bop=([^=]*?)(?: \S+=|\Z)")
 
 
-def _pairs(fields: dict[str, Any], text: str) -> None:
+def _pairs(fields: dict[str, Any], text: str, *, arguments: bool = False) -> None:
     """All `key=value` of a record; those within `msg='…'` too, which user-space programs write.
 
     A value never holds a blank: the kernel writes such a value as hexadecimal digits. Only what user-space
-    programs say they do (`op=adding user`) runs on.
+    programs say they do (`op=adding user`) runs on. `arguments`: `a0`, `a1`, … are text (EXECVE), not numbers.
     """
     outer, quote, inner = text.partition("msg='")
     found: dict[str, str] = dict(_PAIR.findall(outer))
@@ -124,6 +124,10 @@ def _pairs(fields: dict[str, Any], text: str) -> None:
         value = found[key]
         if value[0] != '"':
             found[key] = _decoded(key, value)
+    if arguments:
+        for key, value in found.items():
+            if value[0] != '"' and _ARGUMENT.match(key):
+                found[key] = unhex(value)
     if "op" in found and (does := _DOES.search(outer)) is not None and does.group(1)[:1] not in {'"', ""}:
         found["op"] = _decoded("op", does.group(1).strip())
     for key, value in found.items():
@@ -176,16 +180,9 @@ def _interpret(out: dict[str, Any], fields: dict[str, Any], kind: str) -> None:
 def _arguments(out: dict[str, Any], fields: dict[str, Any]) -> None:
     """The arguments of EXECVE in order; a long one comes in pieces `a1[0]=…`, `a1[1]=…`."""
     pieces: dict[int, dict[int, str]] = {}
-    for key in list(fields):
+    for key in fields:
         if (found := _ARGUMENT.match(key)) is not None:
-            value = fields[key]
-            if (len(value) >= 2 and _HEX.match(value) and not value.isdigit()) or (
-                _HEX.match(value) and value.isdigit() and len(value) > 8
-            ):
-                value = unhex(value)
-            pieces.setdefault(int(found.group(1)), {})[int(found.group(2) or 0)] = value
-            if found.group(2) is None:
-                fields[key] = value
+            pieces.setdefault(int(found.group(1)), {})[int(found.group(2) or 0)] = fields[key]
     args = ["".join(pieces[i][j] for j in sorted(pieces[i])) for i in sorted(pieces)]
     if args:
         out["args"] = args
