@@ -5,7 +5,8 @@
 Events are web log events of about 1 kB with ids as from files. Contenders take turns within one run, and the
 median of the rounds counts. The plain table has a unique id and the body as JSON, one transaction a batch,
 and keeps to the same `synchronous=FULL`: what SQLite can do at best on this disk. `--stored` puts so many
-events into the embedded store first; the table stays small, which favours it.
+events into the embedded store first; the table stays small, which favours it. In Elasticsearch a space of its
+own is used; its events are removed at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -112,14 +114,16 @@ def timed(append: Callable[[Batch], None], feed: Feed, events: int, size: int) -
     return events / spent
 
 
-def contenders(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Callable[[Batch], None]]]:
-    """Who takes part, by name."""
-    yield "plain SQLite table", plain_table(folder / "plain.db")
-    yield "embedded store", appending(open_store(StoreSettings(str(folder / "store"))))
-    if arguments.elastic:
-        store = open_store(StoreSettings(arguments.elastic, space=f"bench{os.getpid()}"))
+def contenders(folder: Path, elastic: str, stack: ExitStack) -> dict[str, Callable[[Batch], None]]:
+    """Who takes part, by name; what they leave behind is cleared when the stack ends."""
+    embedded = stack.enter_context(open_store(StoreSettings(str(folder / "store"))))
+    named = {"plain SQLite table": plain_table(folder / "plain.db"), "embedded store": appending(embedded)}
+    if elastic:
+        store = stack.enter_context(open_store(StoreSettings(elastic, space=f"bench{os.getpid()}")))
         store.init()
-        yield "Elasticsearch", appending(store)
+        stack.callback(store.prune, datetime(2100, 1, 1, tzinfo=UTC))
+        named["Elasticsearch"] = appending(store)
+    return named
 
 
 def main() -> None:
@@ -140,8 +144,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     print(f"{machine()}, SQLite {sqlite3.sqlite_version}, load {os.getloadavg()[0]:.1f}")
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-        named = dict(contenders(arguments, Path(name)))
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name, ExitStack() as stack:
+        named = contenders(Path(name), arguments.elastic, stack)
         feeds = {label: Feed(number) for number, label in enumerate(named)}
         sample = feeds["embedded store"].batch(arguments.batch)
         size = statistics.mean(len(orjson.dumps(event.event)) for event in sample)
