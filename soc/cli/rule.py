@@ -43,6 +43,7 @@ def list_(
 
       soc rule list --layer 4 --output json
     """
+    from soc.cli.progress import bar
     from soc.detect import catalogue
     from soc.detect.rule import LEVELS
     from soc.detect.ruleset import ruleset_for
@@ -50,7 +51,8 @@ def list_(
     s = session()
     if unknown := sorted(set(level or ()) - set(LEVELS)):
         raise UsageError(f"unknown level {unknown[0]!r}; one of {', '.join(LEVELS)}")
-    ruleset = ruleset_for(s.config)
+    with bar(s, "compiling rules") as progress:
+        ruleset = ruleset_for(s.config, progress=progress)
     rules = catalogue.chosen(ruleset.rules, levels=level or (), tags=tag or (), layer=layer)
     columns = [
         Column("name", style="bold"),
@@ -58,7 +60,7 @@ def list_(
         Column("layer", right=True),
         Column("title", wide=True),
         Column("state"),
-        Column("tags", wide=True),
+        Column("techniques", wide=True),
     ]
     s.out.rows((catalogue.row(rule) for rule in rules), columns, empty="no such rule")
     if ruleset.errors:
@@ -168,15 +170,17 @@ def run_tests(files: Chosen = None) -> int:
 
       soc rule test rules/portal_export_at_night.yml --output json
     """
+    from soc.cli.progress import bar
     from soc.detect import checks
 
     s = session()
-    outcome = checks.try_chosen(s.config, files or [])
+    with bar(s, "testing rules") as progress:
+        outcome = checks.try_chosen(s.config, files or [], progress=progress)
     columns = [
         Column("rule", style="bold"),
         Column("case", wide=True),
         Column("expect"),
-        Column("result"),
+        Column("result", styles={"passed": "green", "failed": "bold red"}),
         Column("fault", wide=True),
     ]
     s.out.rows(outcome.rows(), columns, empty="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from soc.collect.collector import LAYERS
 from soc.detect.predicate import Op, Or, Predicate, Test
 from soc.errors import UsageError
+
+_TECHNIQUE = re.compile(r"attack\.(t[0-9]{4}(?:\.[0-9]{3})?)\Z")
 
 if TYPE_CHECKING:
     from soc.config import Config
@@ -65,6 +68,11 @@ def state_of(rule: Rule) -> str:
     return "blind" if rule.blind else "ready"
 
 
+def techniques(rule: Rule) -> list[str]:
+    """The techniques of ATT&CK that the rule's tags name: `T1059.001`."""
+    return [found[1].upper() for tag in rule.tags if (found := _TECHNIQUE.match(tag))]
+
+
 def chosen(
     rules: Iterable[Rule], *, levels: Sequence[str] = (), tags: Sequence[str] = (), layer: int | None = None
 ) -> list[Rule]:
@@ -88,6 +96,7 @@ def row(rule: Rule) -> dict[str, Any]:
         "status": rule.status,
         "state": state_of(rule),
         "logsource": str(rule.logsource),
+        "techniques": techniques(rule),
         "tags": list(rule.tags),
         "playbooks": list(rule.playbooks),
         "id": rule.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from soc.config import Config
     from soc.detect.rule import Rule
     from soc.detect.samples import CaseResult
+
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and how much there is in all."""
+
+
+def _quiet(_done: int, _total: int) -> None:
+    return
 
 
 def lint_chosen(config: Config, arguments: Sequence[str]) -> tuple[int, list[Problem]]:
@@ -103,8 +111,11 @@ class Outcome:
             yield f"{len(self.results) - self.failed} passed, {self.failed} failed"
 
 
-def try_chosen(config: Config, arguments: Sequence[str]) -> Outcome:
-    """Run the samples of the rules that arguments name, or of all rules."""
+def try_chosen(config: Config, arguments: Sequence[str], *, progress: Progress = _quiet) -> Outcome:
+    """Run the samples of the rules that arguments name, or of all rules.
+
+    `progress` is called with the number of rules done and of all.
+    """
     from soc.collect.collector import collectors_for
     from soc.detect import catalogue
     from soc.detect.samples import Bench, load_samples
@@ -112,7 +123,8 @@ def try_chosen(config: Config, arguments: Sequence[str]) -> Outcome:
     ruleset = catalogue.ruleset_of(config, arguments)
     outcome = Outcome(problems=list(ruleset.errors))
     with Bench(collectors_for(config)) as bench:
-        for rule in ruleset.rules:
+        for done, rule in enumerate(ruleset.rules):
+            progress(done, len(ruleset.rules))
             samples = load_samples(Path(rule.path))
             outcome.problems += samples.problems
             outcome.results += [bench.run(rule, case) for case in samples.cases]

@@ -46,8 +46,8 @@ FOLDER = "samples"
 NOW = "2026-03-03T00:00:00Z"
 """When the lines of a case were read, unless it says otherwise."""
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made in it by tempfile is its owner's alone
-"""Where a bench keeps its store, if there is such a place: it is thrown away, so no disk need be waited for."""
+MEMORY = Path("/dev/shm")  # noqa: S108 - tempfile makes a folder in it for its owner alone
+"""Where a bench keeps its store, where there is such a place: it is thrown away, so no disk is waited for."""
 
 MEMORY_BYTES = 256 * 1024 * 1024
 """Room that must be free there."""
