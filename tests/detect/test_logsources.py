@@ -1,0 +1,103 @@
+"""Log sources: what collectors declare and pipelines name becomes a condition, and nothing else is blind."""
+
+from __future__ import annotations
+
+import pytest
+
+from soc import content
+from soc.collect.collector import load_collectors
+from soc.detect.logsources import Declared, Logsources, declared_by, satisfies
+from soc.detect.pipelines import load_pipelines
+from soc.detect.predicate import EVERYTHING, NOTHING, matches
+from soc.detect.rule import Logsource
+
+NGINX = Declared(Logsource(category="webserver", product="nginx"), "nginx.access", "nginx")
+AUDIT = Declared(
+    Logsource("process_creation", "linux"), "auditd.log", "auditd", (("event.type", ("start",)),)
+)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Logsources:
+    """The shipped collectors' declarations and the shipped pipelines."""
+    rules = content.shipped("rules")
+    declared = declared_by(load_collectors([content.shipped("collectors")]))
+    return Logsources(declared, load_pipelines([rules]))
+
+
+def test_all_that_a_rule_states_must_be_declared() -> None:
+    """A rule may state less than a collector declares, never more."""
+    declared = Logsource("webserver", "nginx", "access")
+    assert satisfies(declared, Logsource(category="webserver"))
+    assert satisfies(declared, Logsource(product="nginx", service="access"))
+    assert not satisfies(declared, Logsource(product="apache"))
+    assert not satisfies(Logsource(category="webserver"), Logsource("webserver", "nginx"))
+
+
+def test_conditions() -> None:
+    """The condition asks for the dataset, and for what narrows the declaration."""
+    found = Logsources([NGINX, AUDIT])
+    web, why = found.condition(Logsource(category="webserver"))
+    assert not why
+    assert matches(web, {"event.dataset": "nginx.access"})
+    assert not matches(web, {"event.dataset": "nginx.error"})
+    process, _ = found.condition(Logsource("process_creation", "linux"))
+    assert matches(process, {"event.dataset": "auditd.log", "event.type": ["start", "info"]})
+    assert not matches(process, {"event.dataset": "auditd.log", "event.type": "info"})
+
+
+def test_unknown_is_blind_and_unstated_is_anything() -> None:
+    """A log source that nobody provides has a reason; one that states nothing holds for every event."""
+    found = Logsources([NGINX])
+    condition, why = found.condition(Logsource(product="vax"))
+    assert condition is NOTHING
+    assert "product vax" in why
+    assert found.condition(Logsource()) == (EVERYTHING, "")
+
+
+SYSMON = "Microsoft-Windows-Sysmon/Operational"
+WINDOWS = [
+    (Logsource("process_creation", "windows"), {"winlog.channel": SYSMON, "event.code": "1"}, True),
+    (Logsource("process_creation", "windows"), {"winlog.channel": "Security", "event.code": "4688"}, True),
+    (Logsource("process_creation", "windows"), {"winlog.channel": "Security", "event.code": "1"}, False),
+    (Logsource("process_creation", "windows"), {"winlog.channel": SYSMON, "event.code": 1}, True),
+    (Logsource("process_creation", "windows"), {"winlog.channel": SYSMON, "event.code": "11"}, False),
+    (Logsource("registry_event", "windows"), {"winlog.channel": SYSMON, "event.code": "14"}, True),
+    (
+        Logsource("ps_script", "windows"),
+        {"winlog.channel": "PowerShellCore/Operational", "event.code": "4104"},
+        True,
+    ),
+    (Logsource(product="windows", service="security"), {"winlog.channel": "Security"}, True),
+    (Logsource(product="windows", service="system"), {"winlog.channel": "Security"}, False),
+    (Logsource(product="windows"), {"winlog.channel": "Anything"}, True),
+    (Logsource(product="windows"), {"event.dataset": "nginx.access"}, False),
+]
+
+
+@pytest.mark.parametrize(("logsource", "event", "belongs"), WINDOWS)
+def test_windows(logsource: Logsource, event: dict[str, object], belongs: bool, shipped: Logsources) -> None:
+    """Windows events are told by channel and event id, whoever brought them."""
+    condition, why = shipped.condition(logsource)
+    assert not why
+    assert matches(condition, event) is belongs
+
+
+@pytest.mark.parametrize(
+    "logsource",
+    [
+        Logsource(category="webserver"),
+        Logsource(service="nginx"),
+        Logsource(service="apache"),
+        Logsource(category="firewall"),
+        Logsource(product="linux"),
+        Logsource(product="linux", service="auditd"),
+        Logsource(product="linux", service="sshd"),
+        Logsource(product="linux", service="sudo"),
+        Logsource(product="linux", service="auth"),
+        Logsource("process_creation", "linux"),
+    ],
+)
+def test_shipped_collectors_serve_the_common_log_sources(logsource: Logsource, shipped: Logsources) -> None:
+    """Public rules for these log sources can see something."""
+    assert shipped.condition(logsource)[1] == ""
