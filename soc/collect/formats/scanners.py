@@ -106,6 +106,9 @@ def _is_xml(path: Path) -> bool:
 
 
 def _nessus_xml(path: Path) -> Iterator[Record]:
+    if not _root_is(path, {"NessusClientData_v2"}):
+        yield Broken("not a Nessus report: NessusClientData_v2 is expected")
+        return
     host: dict[str, str] = {}
 
     def began(element: Element) -> None:
@@ -113,19 +116,14 @@ def _nessus_xml(path: Path) -> Iterator[Record]:
             host.clear()
             host["name"] = element.get("name", "")
 
-    seen_root = False
-    for element in elements(path, frozenset({"tag", "ReportItem", "Report"}), began):
+    for element in elements(path, frozenset({"tag", "ReportItem"}), began):
         if isinstance(element, Broken):
             yield element
             return
         if element.tag == "tag":
             host[element.get("name", "")] = (element.text or "").strip()
-        elif element.tag == "ReportItem":
-            yield source_of(element), _nessus_item(element, host)
         else:
-            seen_root = True
-    if not seen_root and not _root_is(path, {"NessusClientData_v2"}):
-        yield Broken("not a Nessus report: NessusClientData_v2 is expected")
+            yield source_of(element), _nessus_item(element, host)
 
 
 def _root_is(path: Path, names: set[str]) -> bool:
