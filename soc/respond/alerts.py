@@ -37,6 +37,10 @@ MAX_HISTORY = 1_000
 """Entries of an alert's history; the audit log keeps all of them."""
 
 
+SHOWN_CHANGES = 5
+"""Changes of others that a conflict shows."""
+
+
 class Status(StrEnum):
     """Where an alert stands."""
 
@@ -442,9 +446,11 @@ def apply(
     found: dict[str, Changed] = {}
     order: list[str] = []
     planned: list[tuple[AlertView, Write]] = []
-    for text in alert_ids:
+    texts = list(alert_ids)
+    at_hand = _at_hand(store, texts)
+    for text in texts:
         try:
-            view = get(store, text)
+            view = at_hand.get(text) or get(store, text)
         except SocError as error:
             key = text
             found[key] = Changed(text, error=error)
@@ -464,6 +470,14 @@ def apply(
     return [found[key] for key in order]
 
 
+def _at_hand(store: Store, texts: Sequence[str]) -> dict[str, AlertView]:
+    """The alerts that are named by their whole id, read at once."""
+    whole = [text for text in texts if text.startswith(f"{LETTER}-")]
+    found = store.read_many(ALERT, whole) if len(whole) > 1 else {}
+    triage = store.read_many(TRIAGE, list(found)) if found else {}
+    return {id_: AlertView(document, triage.get(id_)) for id_, document in found.items()}
+
+
 def _plan(
     view: AlertView,
     change: Change,
@@ -474,7 +488,7 @@ def _plan(
 ) -> None:
     """Work out the new triage document of one alert, or why there is none."""
     if expect is not None and expect != view.version:
-        found[view.id] = Changed(view.id, view, _conflict(view, change))
+        found[view.id] = Changed(view.id, view, _conflict(view, change, expect))
         return
     work = dict(view.work)
     try:
@@ -521,24 +535,24 @@ def _write(
             if change.commutes:
                 (found[view.id],) = apply(store, [view.id], change, on_behalf_of=on_behalf_of)
             else:
-                found[view.id] = Changed(view.id, current, _conflict(current, change))
+                found[view.id] = Changed(view.id, current, _conflict(current, change, view.version))
         else:
             found[view.id] = Changed(view.id, AlertView(view.alert, result))
 
 
-def _conflict(current: AlertView, change: Change) -> ConflictError:
+def _conflict(current: AlertView, change: Change, seen: int) -> ConflictError:
     return ConflictError(
         f"{current.id} was changed since you looked at it; nothing was saved",
         mine=change.text,
-        theirs=last_change(current),
+        theirs=changes_since(current, seen),
         hint=f"soc alert show {current.id}, then the same command again",
     )
 
 
-def last_change(view: AlertView) -> str:
-    """What was done last to an alert, in words; "" for nothing."""
-    history = view.work.get("history") or []
-    return describe(history[-1]) if history else ""
+def changes_since(view: AlertView, version: int) -> str:
+    """What was done to an alert after a version of it, in words; the last few where it was much."""
+    later = [entry for entry in view.work.get("history", ()) if int(entry.get("on", 0)) >= version]
+    return "; ".join(describe(entry) for entry in later[-SHOWN_CHANGES:])
 
 
 def describe(entry: Mapping[str, Any]) -> str:

@@ -244,11 +244,13 @@ class TestConflict:
         """Made on an older version, nothing is written."""
         id_ = one(store)
         do(store, id_, alerts.note("I am on it"))
+        do(store, id_, alerts.assign("huong"))
         done = do(store, id_, alerts.close("false-positive", "a long explanation"), expect={id_: 0})
         error = done.error
         assert isinstance(error, ConflictError)
         assert error.exit_code == 3
-        assert "I am on it" in error.theirs
+        assert "I am on it" in error.theirs, "every change since, not only the last one"
+        assert "assigned it to huong" in error.theirs
         assert error.mine == "a long explanation"
         assert alerts.get(store, id_).status == "open"
 
