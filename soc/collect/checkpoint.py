@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -174,6 +175,9 @@ def _decode(line: bytes) -> Life | None:
     return Life(**data)
 
 
+_BEGUN = re.compile(rb"[0-9a-f]{0,16}\Z|[0-9a-f]{16} (?:\{|\Z)")
+
+
 @dataclass(slots=True)
 class _Loaded:
     lives: dict[tuple[str, str], Life] = field(default_factory=dict)
@@ -192,7 +196,9 @@ def _load(path: Path, into: dict[tuple[str, str], Life] | None = None) -> _Loade
     with file:
         for line in file:
             if not line.endswith(b"\n"):
-                out.torn = True
+                # the beginning of a record was torn off by a crash; anything else is damage
+                out.torn = _BEGUN.match(line) is not None
+                out.damaged += not out.torn
                 break
             life = _decode(line[:-1])
             if life is None:

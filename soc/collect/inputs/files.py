@@ -14,8 +14,10 @@ that came and went in between, also beyond the configured paths.
 
 from __future__ import annotations
 
+import gzip
 import stat
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,12 +26,12 @@ from pathlib import Path
 from soc.collect.checkpoint import Checkpoint, Epoch, Life, new_generation
 from soc.collect.inputs.identity import (
     SPAN,
+    DisplacedError,
     FileStat,
     Fingerprint,
-    begins_like,
     birth_time,
     digest,
-    is_gzip,
+    fingerprint,
     is_heir,
     live_name,
     matches,
@@ -37,7 +39,7 @@ from soc.collect.inputs.identity import (
     rotated_name,
 )
 from soc.collect.inputs.lines import Chunk
-from soc.collect.inputs.tail import QUIET_SECONDS, DisplacedError, Handles, Tail, encoding_of
+from soc.collect.inputs.tail import QUIET_SECONDS, Handles, Tail, encoding_of
 from soc.config import Source
 from soc.event import timestamp
 
@@ -51,12 +53,41 @@ SEARCHES = 30
 """How many times a folder is searched again after a file of it was displaced: compressing takes a while."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """A file that was found, before it is known whose life it is."""
 
     path: Path
     stat: FileStat
+    _inside: Inside | None = None
+
+    def inside(self) -> Inside:
+        """What it holds; opened once. Raises OSError, and `DisplacedError` when the name has another file."""
+        if self._inside is None:
+            head, broken = b"", False
+            with open_bytes(self.path, self.stat.key) as file:
+                compressed = isinstance(file, gzip.GzipFile)
+                birth = birth_time(file.fileno())
+                try:
+                    head = file.read1(SPAN) if isinstance(file, gzip.GzipFile) else file.read(SPAN)
+                except (EOFError, zlib.error, gzip.BadGzipFile):
+                    broken = True
+            self._inside = Inside(compressed, birth, head, broken)
+        return self._inside
+
+    def matches(self, known: Fingerprint) -> bool | None:
+        """As `identity.matches`, of this very file."""
+        return matches(self.path, known, self.stat.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The inside of a file: whether it is compressed, when it was made, and its first bytes."""
+
+    compressed: bool
+    birth: int
+    head: bytes
+    broken: bool
 
 
 @dataclass(slots=True)
@@ -188,7 +219,7 @@ class FileInput:
     # recognising
 
     def _identify(self, unknown: list[Found]) -> None:
-        rest = [f for f in unknown if f.stat.size and not self._by_inode(f)]
+        rest = [f for f in unknown if f.stat.size and not self._tried(self._by_inode, f)]
         paths = {life.path for life in self._loose.values()} | {
             tail.life.path for tail in self._tails.values() if tail.rotated
         }
@@ -196,23 +227,34 @@ class FileInput:
         if fresh or (self._searches and paths):
             self._searches = max(0, self._searches - 1)
             rest += self._beyond(paths | fresh, {f.stat.key for f in unknown})
-        new = [f for f in sorted(rest, key=lambda f: f.stat.mtime_ns) if not self._by_content(f)]
-        born = [begun for f in new if (begun := self._new_life(f)) is not None]
+        rest.sort(key=lambda f: f.stat.mtime_ns)
+        new = [f for f in rest if not self._tried(self._by_content, f)]
+        born = [(life, f) for f in new if (life := self._new_life(f)) is not None]
         if born:
             # before the first event of any of them is sent
             self.checkpoint.save([life for life, _ in born])
             for life, one in born:
                 self._attach(life, one)
 
+    def _tried(self, attempt: Callable[[Found], bool], one: Found) -> bool:
+        """Whether an attempt settled what a file is; one that was renamed meanwhile is left for later."""
+        try:
+            return attempt(one)
+        except DisplacedError:
+            self.again = True
+        except OSError as error:
+            self.state.problems[str(one.path)] = error.strerror or str(error)
+        return True
+
     def _by_inode(self, one: Found) -> bool:
         """Attach a file to the life that was last read from it, if it still is."""
         known = [life for life in self._loose.values() if (life.device, life.inode) == one.stat.key]
         if not known:
             return False
-        birth = birth_time(one.path)
+        birth = one.inside().birth
         for life in known:
             same_birth = not birth or not life.birth or birth == life.birth
-            if same_birth and matches(one.path, life.print):
+            if same_birth and one.matches(life.print):
                 self._attach(life, one)
                 return True
         return False
@@ -222,44 +264,41 @@ class FileInput:
         copy = self._copies.get(one.stat.key)
         if copy is not None and copy[0] == one.stat and copy[1] in self._tails:
             return True
-        compressed = is_gzip(one.path)
+        inside = one.inside()
+        written = inside.compressed and time.time_ns() - one.stat.mtime_ns < QUIET_SECONDS * 1e9
+        if inside.broken and not inside.head and written:
+            return True
         for life in sorted(self._loose.values(), key=lambda life: -life.print.end):
             live = Path(life.path)
-            related = one.path == live or is_heir(live, one.path, compressed=compressed)
+            related = one.path == live or is_heir(live, one.path, compressed=inside.compressed)
             if not related and life.print.head_size < CERTAIN:
                 continue
-            same = matches(one.path, life.print)
+            same = one.matches(life.print)
             if same:
                 self._attach(life, one)
                 return True
-            if same is None and self._being_written(one):
+            if same is None and written:
                 return True
-        return self._is_copy(one)
+        return self._is_copy(one, written=written)
 
-    def _is_copy(self, one: Found) -> bool:
-        compressed = is_gzip(one.path)
+    def _is_copy(self, one: Found, *, written: bool) -> bool:
+        compressed = one.inside().compressed
         for tail in self._tails.values():
             if tail.compressed or not is_heir(Path(tail.life.path), one.path, compressed=compressed):
                 continue
-            same = matches(one.path, tail.life.print)
+            same = one.matches(tail.life.print)
             if same is None:
                 # shorter than what was read: a copy that is still being made
-                same = (
-                    self._being_written(one)
-                    if compressed
-                    else begins_like(one.path, tail.path, one.stat.size)
-                )
+                same = written if compressed else self._begins_like(one, tail)
             if same:
                 self._copies[one.stat.key] = (one.stat, tail.life.generation)
                 return True
-        return compressed and self._being_written(one) and not self._readable(one.path)
+        return False
 
-    def _being_written(self, one: Found) -> bool:
-        return is_gzip(one.path) and time.time_ns() - one.stat.mtime_ns < QUIET_SECONDS * 1e9
-
-    def _readable(self, path: Path) -> bool:
-        """Whether compressed content is whole, as far as its first bytes tell."""
-        return matches(path, Fingerprint(1, "")) is not None
+    def _begins_like(self, one: Found, tail: Tail) -> bool:
+        size = one.stat.size
+        mine = fingerprint(one.path, size, one.stat.key)
+        return mine is not None and mine == fingerprint(tail.path, size, tail.key)
 
     def _beyond(self, paths: set[str], listed: set[tuple[int, int]]) -> list[Found]:
         """Files beside the paths that may hold what was displaced, or a generation that was never seen."""
@@ -272,9 +311,9 @@ class FileInput:
                 found = self._look(path, report=False)
                 if found is None or not found.stat.size or found.stat.key in attached | listed:
                     continue
-                if found.stat.key in loose and self._by_inode(found):
+                if found.stat.key in loose and self._tried(self._by_inode, found):
                     self._tails_outside(found)
-                elif self._unseen(found, folder, names):
+                elif self._tried(lambda f, d=folder, n=names: not self._unseen(f, d, n), found) is False:  # type: ignore[misc] # bound here on purpose
                     out.append(found)
         return out
 
@@ -289,50 +328,42 @@ class FileInput:
             if not rotated_name(name, one.path.name):
                 continue
             lives = [x for x in self.checkpoint.of(self.source.name) if x.path == str(folder / name)]
-            if any(matches(one.path, life.print) for life in lives if life.generation in self._loose):
+            if any(one.matches(life.print) for life in lives if life.generation in self._loose):
                 return True
             if lives and one.stat.mtime_ns > max(life.mtime_ns for life in lives):
                 return True
         return False
 
     def _attach(self, life: Life, one: Found) -> None:
-        birth = birth_time(one.path)
-        life.device, life.inode, life.birth = *one.stat.key, birth
-        tail = Tail(
-            life, one.path, FileStat(*one.stat.key, one.stat.size, one.stat.mtime_ns, birth), self._handles
-        )
+        inside = one.inside()
+        life.device, life.inode, life.birth = *one.stat.key, inside.birth
+        stat_ = FileStat(*one.stat.key, one.stat.size, one.stat.mtime_ns, inside.birth)
+        tail = Tail(life, one.path, stat_, self._handles, compressed=inside.compressed)
         live = one.path.with_name(live_name(one.path.name))
         tail.rotated = tail.compressed or str(one.path) != life.path or (live != one.path and live.exists())
         self._loose.pop(life.generation, None)
         self._tails[life.generation] = tail
 
-    def _new_life(self, one: Found) -> tuple[Life, Found] | None:
-        try:
-            with open_bytes(one.path) as file:
-                head = file.read(SPAN)
-        except EOFError:
-            head = b""
-        except OSError as error:
-            self.state.problems[str(one.path)] = error.strerror or str(error)
+    def _new_life(self, one: Found) -> Life | None:
+        inside = one.inside()
+        if not inside.head:
             return None
-        if not head:
-            return None
+        now = timestamp(self._clock())
         source = self.source
-        epoch = Epoch.begin(source, 0, self._clock(), encoding_of(head, source.encoding))
-        life = Life(
+        encoding = encoding_of(inside.head, source.encoding)
+        return Life(
             source=source.name,
             generation=new_generation(),
             collector=source.collector,
             path=str(one.path),
-            epochs=[epoch],
-            print=Fingerprint(len(head), digest(head)),
+            epochs=[Epoch(0, now, source.timezone, source.retention, source.host, encoding)],
+            print=Fingerprint(len(inside.head), digest(inside.head)),
             device=one.stat.device,
             inode=one.stat.inode,
-            birth=birth_time(one.path),
+            birth=inside.birth,
             mtime_ns=one.stat.mtime_ns,
-            seen=timestamp(self._clock()),
+            seen=now,
         )
-        return life, one
 
     # reading
 

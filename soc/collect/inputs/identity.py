@@ -112,38 +112,58 @@ def birth_time(path: Path | int) -> int:
 # content
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether a file begins as a gzip file does (RFC 1952); False when it cannot be read."""
+class DisplacedError(Exception):
+    """The file under a name is not the one that it was: truncated, replaced, or renamed meanwhile."""
+
+
+def open_bytes(path: Path, key: tuple[int, int] | None = None) -> IO[bytes] | gzip.GzipFile:
+    """The content of a file, decompressed where it begins as a gzip file does (RFC 1952).
+
+    `key`: device and inode that it must have; `DisplacedError` when the name has another file by now. Raises
+    OSError.
+    """
     try:
-        with path.open("rb") as file:
-            return file.read(3) == b"\x1f\x8b\x08"
-    except OSError:
-        return False
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """The content of a file, decompressed where it is gzip. Raises OSError."""
-    if is_gzip(path):
-        return gzip.open(path, "rb")  # type: ignore[return-value] # a GzipFile reads as one
-    return path.open("rb", buffering=0)
-
-
-def fingerprint(path: Path, end: int) -> Fingerprint | None:
-    """The fingerprint of the first `end` bytes of a file's content; None when it has fewer or is broken."""
+        raw = path.open("rb", buffering=0)
+    except FileNotFoundError:
+        if key is None:
+            raise
+        raise DisplacedError from None
     try:
-        with open_bytes(path) as file:
+        found = os.fstat(raw.fileno())
+        if key is not None and (found.st_dev, found.st_ino) != key:
+            raise DisplacedError
+        if os.pread(raw.fileno(), len(_MAGIC), 0) != _MAGIC:
+            return raw
+    except BaseException:
+        raw.close()
+        raise
+    packed = gzip.GzipFile(fileobj=raw)
+    packed.myfileobj = raw  # closed with it
+    return packed
+
+
+_MAGIC = b"\x1f\x8b\x08"
+
+
+def fingerprint(path: Path, end: int, key: tuple[int, int] | None = None) -> Fingerprint | None:
+    """The fingerprint of the first `end` bytes of a file's content; None when it has fewer.
+
+    Raises OSError.
+    """
+    try:
+        with open_bytes(path, key) as file:
             head = _exactly(file, min(end, SPAN))
             if head is None:
                 return None
             tail_size = min(end, SPAN)
             file.seek(end - tail_size)
             tail = _exactly(file, tail_size)
-    except (OSError, EOFError, zlib.error):
+    except (EOFError, zlib.error, gzip.BadGzipFile):
         return None
     return None if tail is None else Fingerprint(len(head), digest(head), tail_size, digest(tail), end)
 
 
-def _exactly(file: IO[bytes], size: int) -> bytes | None:
+def _exactly(file: IO[bytes] | gzip.GzipFile, size: int) -> bytes | None:
     out = b""
     while len(out) < size:
         more = file.read(size - len(out))
@@ -153,36 +173,31 @@ def _exactly(file: IO[bytes], size: int) -> bytes | None:
     return out
 
 
-def matches(path: Path, known: Fingerprint) -> bool | None:
+def matches(path: Path, known: Fingerprint, key: tuple[int, int] | None = None) -> bool | None:
     """Whether the content of a file goes on where the bytes of `known` end.
 
-    None: as far as it goes it agrees, but it is shorter, or is compressed and broken. A fingerprint of no
-    bytes matches nothing: an empty file has no content to be known by.
+    None: it is shorter, or is compressed and not complete, so there is no telling yet. A fingerprint of no
+    bytes matches nothing: an empty file has no content to be known by. `key` as for `open_bytes`. Raises
+    OSError.
     """
     if not known.head_size:
         return False
     try:
-        with open_bytes(path) as file:
+        with open_bytes(path, key) as file:
+            # a compressed file that ends properly will not become longer
+            short = False if isinstance(file, gzip.GzipFile) else None
             head = _exactly(file, known.head_size)
             if head is None:
-                return None
+                return short
             if digest(head) != known.head:
                 return False
             if not known.tail_size or known.end == known.head_size == known.tail_size:
                 return True
             file.seek(known.end - known.tail_size)
             tail = _exactly(file, known.tail_size)
-            return None if tail is None else digest(tail) == known.tail
+            return short if tail is None else digest(tail) == known.tail
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return None
-    except OSError:
-        return False
-
-
-def begins_like(path: Path, other: Path, size: int) -> bool:
-    """Whether the first `size` bytes of a file are those of another: a copy that is still being made."""
-    mine, theirs = fingerprint(path, size), fingerprint(other, size)
-    return mine is not None and mine == theirs
 
 
 # names

@@ -12,11 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from soc.collect.inputs.identity import SPAN, FileStat, digest, file_stat, is_gzip, matches, open_bytes
+from soc.collect.inputs.identity import SPAN, DisplacedError, FileStat, digest, file_stat, open_bytes
 from soc.collect.inputs.lines import Chunk, LineSplitter
 
 if TYPE_CHECKING:
     from soc.collect.checkpoint import Life
+
+Opened = IO[bytes] | gzip.GzipFile
 
 BLOCK = 256 * 1024
 """Bytes read at once."""
@@ -26,10 +28,6 @@ OPEN_FILES = 400
 
 QUIET_SECONDS = 5.0
 """A rotated file that did not change for this long will not grow any more: its last line is complete."""
-
-
-class DisplacedError(Exception):
-    """The file under a tail is another now: truncated, replaced, or gone."""
 
 
 class Handles:
@@ -80,17 +78,19 @@ class Tail:
     it was found beyond the configured paths, to be read to its end.
     """
 
-    def __init__(self, life: Life, path: Path, stat: FileStat, handles: Handles) -> None:
+    def __init__(
+        self, life: Life, path: Path, stat: FileStat, handles: Handles, *, compressed: bool = False
+    ) -> None:
         self.life = life
         self.path = path
         self.stat = stat
-        self.compressed = is_gzip(path)
+        self.compressed = compressed
         self.rotated = self.compressed
         self.outside = False
         self.complete = False
         self.damage = ""
         self._handles = handles
-        self._file: IO[bytes] | None = None
+        self._file: Opened | None = None
         self._splitter: LineSplitter | None = None
         self._checked = life.print
         self._looked = stat.mtime_ns
@@ -165,8 +165,8 @@ class Tail:
             self.complete = True
             self._handles.drop(self)
 
-    def _block(self, file: IO[bytes], splitter: LineSplitter) -> bytes:
-        if self.compressed:
+    def _block(self, file: Opened, splitter: LineSplitter) -> bytes:
+        if isinstance(file, gzip.GzipFile):
             return self._inflate(file)
         block = os.pread(file.fileno(), BLOCK, splitter.position)
         known = self._checked
@@ -179,12 +179,12 @@ class Tail:
             raise DisplacedError
         return block
 
-    def _inflate(self, file: IO[bytes]) -> bytes:
+    def _inflate(self, file: gzip.GzipFile) -> bytes:
         parts: list[bytes] = []
         size = 0
         try:
             # in small reads, so that what can be had of a damaged file is had
-            while size < BLOCK and (more := file.read1(BLOCK - size)):  # type: ignore[attr-defined] # a GzipFile
+            while size < BLOCK and (more := file.read1(BLOCK - size)):
                 parts.append(more)
                 size += len(more)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -195,10 +195,12 @@ class Tail:
             self.damage = f"damaged after {self.position} bytes of content: {error}"
         return b"".join(parts)
 
-    def _opened(self) -> tuple[IO[bytes], LineSplitter]:
+    def _opened(self) -> tuple[Opened, LineSplitter]:
         if self._file is None:
-            self._file = open_bytes(self.path)
-            self._check_opened()
+            self._file = open_bytes(self.path, self.key)
+            if isinstance(self._file, gzip.GzipFile) is not self.compressed:
+                self.shut()
+                raise DisplacedError
         assert self._file is not None  # noqa: S101 - opened above
         if self._splitter is None:
             self._splitter = self._resumed(self._file)
@@ -207,14 +209,7 @@ class Tail:
         self._handles.use(self)
         return self._file, self._splitter
 
-    def _check_opened(self) -> None:
-        """The name may have got another file between looking and opening."""
-        assert self._file is not None  # noqa: S101 - called when it was opened
-        if file_stat(self._file.fileno()).key != self.key:
-            self.shut()
-            raise DisplacedError
-
-    def _resumed(self, file: IO[bytes]) -> LineSplitter:
+    def _resumed(self, file: Opened) -> LineSplitter:
         offset, head, recent = self.life.offset, b"", b""
         size = min(SPAN, offset)
         if self.compressed:
@@ -230,10 +225,6 @@ class Tail:
         if len(recent) < size:
             raise DisplacedError
         return LineSplitter(offset, head, recent, separator=separator_of(self.life.epoch.encoding))
-
-    def still_itself(self) -> bool:
-        """Whether the file under its path goes on where this life was read to."""
-        return bool(matches(self.path, self.life.print))
 
     def shut(self) -> None:
         """Close the file; it is opened again when there is something to read."""
