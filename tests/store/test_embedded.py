@@ -508,7 +508,9 @@ def test_values_that_json_cannot_say_are_kept(opened: Opener) -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", [object(), datetime.now(UTC), b"bytes", {1, 2}, [[object()]], Path("x")], ids=repr
+    "odd",
+    [object(), datetime.now(UTC), b"bytes", {1, 2}, [[object()]], Path("x")],
+    ids=lambda value: type(value).__name__,
 )
 def test_values_that_are_not_json_are_rejected_by_name(opened: Opener, odd: Any) -> None:
     """Nothing is turned into text unseen."""
