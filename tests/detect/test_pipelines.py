@@ -78,7 +78,7 @@ def test_problems_are_placed(text: str, line: int, tmp_path: Path) -> None:
 
 
 def test_shipped_pipelines_map_to_known_fields() -> None:
-    """Every target of a shipped mapping is a field of ECS or of ours, so no rule waits for a misspelt name."""
+    """Every target of a shipped mapping is a field of ECS or ours: no rule waits for a misspelt name."""
     found = load_pipelines([content.shipped("rules")])
     assert not found.problems
     mappings = [m for p in found.pipelines for m in p.mappings]

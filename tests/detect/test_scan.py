@@ -121,7 +121,7 @@ def test_files_that_cannot_be_read_are_problems(
 
 
 def test_in_a_folder_unknown_files_are_a_remark(scanner: Scanner, tmp_path: Path) -> None:
-    """Whoever scans a folder does not vouch for each file in it: what no collector reads is named, no error."""
+    """Whoever scans a folder does not vouch for each file in it: what nothing reads is named, no error."""
     path = tmp_path / "notes.bin"
     path.write_bytes(bytes(range(256)) * 9)
     found(scanner, Input(str(path), named=False))
