@@ -41,8 +41,8 @@ CACHED_HITS = 500_000
 AT_ONCE = 500
 """Documents written in one call to the store."""
 MAX_OPENED = 200
-"""New alerts of one rule in one run of the sweep; further hits on new entities are counted on one overflow
-alert of the rule."""
+"""New alerts of one rule in an hour (`begin`); further hits on new entities are counted on one overflow alert
+of the rule."""
 OVERFLOW_WINDOW = 30 * 86_400_000_000
 """Longest span of an overflow alert, in microseconds."""
 
@@ -177,7 +177,7 @@ class AlertWriter:
         self._documents = _Documents(store, dry_run=dry_run)
         self._states: OrderedDict[str, tuple[int, GroupState]] = OrderedDict()
         self._names: dict[str, str] = {}
-        self._opened: dict[str, int] = {}
+        self.opened: dict[str, int] = {}
 
     def write(self, hits: Iterable[Hit], *, replay: bool = False) -> Written:
         """Count hits and write their alerts. Raises `ConflictError` when others are always faster, and what
@@ -202,9 +202,9 @@ class AlertWriter:
             hint="soc sweep status shows who; stop one of them",
         )
 
-    def begin(self) -> None:
-        """A new run of the sweep: the count of alerts that a rule has opened starts again."""
-        self._opened.clear()
+    def begin(self, opened: Mapping[str, int]) -> None:
+        """A new run of the sweep: `opened` is how many alerts each rule has opened in this hour."""
+        self.opened = dict(opened)
 
     # which group
 
@@ -237,13 +237,13 @@ class AlertWriter:
         # a hit that an interrupted run has put there stays there
         there = [hit for hit in waiting.hits if known.knows(hit.id)]
         rest = [hit for hit in waiting.hits if not known.knows(hit.id)]
-        if rest and self._opened.get(rule.id, 0) >= self.max_opened:
+        if rest and self.opened.get(rule.id, 0) >= self.max_opened:
             there, rest = waiting.hits, []
         if there:
             over.hits += there
             out[over_key] = over
         if rest:
-            self._opened[rule.id] = self._opened.get(rule.id, 0) + 1
+            self.opened[rule.id] = self.opened.get(rule.id, 0) + 1
             waiting.hits = rest
             out[key] = waiting
         return len(there)

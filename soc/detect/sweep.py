@@ -156,7 +156,7 @@ class Sweeper:
         began = time.monotonic()
         result = SweepResult(correlations=self.correlations)
         self._position = self.store.read(POSITION, self.name)
-        self._writer.begin()
+        self._writer.begin(self._opened())
         self._sight.load()
         if not self.dry_run and not self._published:
             ledger.publish(self.store, self.rules, self.ruleset, _now())
@@ -206,6 +206,11 @@ class Sweeper:
                 return Tally.load(there.body)  # back to a rule set that ran earlier today
         return Tally(day, self.ruleset, self.name)
 
+    def _opened(self) -> dict[str, int]:
+        """How many alerts each rule has opened in this hour, which bounds them (see `MAX_OPENED`)."""
+        known = self._position.body.get("opened") if self._position else None
+        return known["rules"] if known and known["hour"] == _hour() else {}
+
     def _fence(self) -> None:
         """Refuse to go on when the position is no longer where this batch began."""
         if self.dry_run:
@@ -224,6 +229,7 @@ class Sweeper:
             "ledger": tally.body(),
             "ruleset": self.ruleset,
             "rules": len(self.rules),
+            "opened": {"hour": _hour(), "rules": self._writer.opened},
             "swept_at": timestamp(_now()),
             "by": f"{socket.gethostname()} process {os.getpid()}",
         }
@@ -407,6 +413,10 @@ def status(store: Store) -> list[SweepStatus]:
             )
         )
     return out
+
+
+def _hour() -> str:
+    return _now().strftime("%Y-%m-%dT%H")
 
 
 def _now() -> datetime:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +86,24 @@ class TestList:
         table = alert(path, "list", env={"TZ": "Asia/Ho_Chi_Minh"}).ok().out
         assert "2026-03-02 14:00:06+07:00" in table
 
+    def test_table_is_bounded_and_says_so(self, tmp_path: Path) -> None:
+        """Fifty rows for a person, all for a program or when asked for."""
+        with open_at(tmp_path) as store:
+            append(store, {f"e{i}": event(i, host=f"h{i:03}") for i in range(60)})
+            sweep(store, [rule()], start=Start())
+        table = alert(tmp_path, "list").ok()
+        assert table.out.count("high") == 50
+        assert "10 more alerts" in table.err
+        assert alert(tmp_path, "list", "--limit", "0").ok().out.count("high") == 60
+        assert len(alert(tmp_path, "list", "--output", "jsonl").ok().jsonl) == 60
+        assert len(alert(tmp_path, "list", "--output", "jsonl", "--limit", "7").ok().jsonl) == 7
+
+    def test_columns_that_say_nothing_are_left_out(self, path: Path, store: Store) -> None:
+        """Owner and status show once somebody has touched an alert."""
+        assert "OWNER" not in alert(path, "list").ok().out
+        alerts.apply(store, ids_in(store)[:1], alerts.ack("huong"))
+        assert "OWNER" in alert(path, "list").ok().out
+
     def test_query_and_fields(self, path: Path) -> None:
         """A query, and one column of it."""
         result = alert(path, "list", "level:high", "host.name:web01", "--fields", "entity", "--output", "csv")
@@ -111,7 +128,7 @@ class TestList:
 
     @pytest.mark.slow
     def test_starts_fast(self, tmp_path: Path) -> None:
-        """Two thousand alerts are listed in well under a second."""
+        """Two thousand alerts are listed with little work."""
         with open_at(tmp_path / "store") as store:
             append(store, {f"e{i}": event(i / 100, host=f"h{i}") for i in range(2000)})
             from soc.detect.sweep import Sweeper
@@ -121,11 +138,13 @@ class TestList:
             sweeper.run(Start())
         best = 9.0
         for _ in range(5):
-            began = time.monotonic()
+            before = os.times()
             rows = alert(tmp_path / "store", "list", "--output", "json").ok().json
-            best = min(best, time.monotonic() - began)
+            after = os.times()
+            # of the processor, not of the clock: other tests run beside this one
+            best = min(best, after.children_user - before.children_user)
             assert len(rows) == 2000
-        assert best < 1.2, f"{best:.2f} s (0.4 s on an idle machine)"
+        assert best < 0.9, f"{best:.2f} s of processor (0.35 s on an idle machine)"
 
 
 class TestShow:

@@ -279,6 +279,19 @@ class TestOverflow:
         (over,) = [d.body for d in store.find("alert") if d.body["overflow"]]
         assert (over["count"], over["entity"]) == (300, "")
 
+    def test_bound_holds_over_many_sweeps(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A sweep every minute does not open two hundred alerts every minute; the next hour begins anew."""
+        from soc.detect import sweep as module
+
+        monkeypatch.setattr(module, "_hour", lambda: "2026-03-02T07")
+        for turn in range(4):
+            append(store, {f"e{turn}-{i}": event(i / 10, host=f"h{turn}-{i}") for i in range(90)})
+            sweep(store, [rule()])
+        assert len(list(store.find("alert"))) == 201
+        monkeypatch.setattr(module, "_hour", lambda: "2026-03-02T08")
+        append(store, {"next": event(0, host="next")})
+        assert len(sweep(store, [rule()]).alerts.opened) == 1
+
     def test_swept_again_nothing_moves_out_of_it(self, store: Store) -> None:
         """A hit on the overflow alert stays there."""
         append(store, {f"e{i}": event(i / 10, host=f"h{i}") for i in range(500)})
