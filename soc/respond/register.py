@@ -240,6 +240,8 @@ class _Builder:
         place: Place,
     ) -> None:
         if not hosts and not networks:
+            if self.problems and self.problems[-1].kind in {"host", "address"}:
+                return  # it has one, which was found wrong and said to be
             self.problem("nameless", "an asset needs a host name or an address", place)
             return
         hosts = list(dict.fromkeys(hosts))
