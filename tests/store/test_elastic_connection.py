@@ -333,3 +333,24 @@ def test_http_and_https_confused_is_said(secure_node: Node, elastic_node: Node) 
         ElasticStore.connect(
             StoreSettings(secure_node.url.replace("https://", "http://")), patience=1
         ).whoami()
+
+
+@pytest.mark.elastic
+@pytest.mark.slow
+def test_a_server_that_goes_away_is_given_up_in_time(elastic_settings: StoreSettings) -> None:
+    """Reached once, then gone: an error with the next step; the same store works when it is back."""
+    with FaultProxy(elastic_settings.target) as proxy:
+        settings = StoreSettings(proxy.url, space=elastic_settings.space)
+        store = ElasticStore.connect(settings, patience=2)
+        store.put("k", "1", {"n": 1}, expect=0)
+        proxy.script(Fault(Kind.CUT_REQUEST, "/", times=10_000))
+        started = time.monotonic()
+        for act in (lambda: store.read("k", "1"), lambda: list(store.search()), store.head):
+            with pytest.raises(StoreUnavailableError, match="cannot be reached") as caught:
+                act()
+            assert "curl" in caught.value.hint
+        assert time.monotonic() - started < 20
+        proxy.heal()
+        found = store.read("k", "1")
+        assert found is not None
+        store.close()
