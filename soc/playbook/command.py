@@ -217,12 +217,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def still_running(run: str, step: str) -> list[int]:
-    """Process ids of this user's commands that belong to a step of a run and have not ended.
+def still_running(store: str, run: str, step: str) -> list[int]:
+    """Process ids of this user's commands that belong to a step of a run of a store and have not ended.
 
     Known from the marks in their environment, which Linux shows in /proc; elsewhere the answer is empty.
     """
-    marks = {f"SOC_RUN={run}".encode(), f"SOC_STEP={step}".encode()}
+    marks = {f"SOC_STORE={store}".encode(), f"SOC_RUN={run}".encode(), f"SOC_STEP={step}".encode()}
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

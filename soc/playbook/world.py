@@ -80,7 +80,7 @@ class RealWorld:
 
     def busy(self, run: Run, step: Step) -> str:
         """Who is still at work on the step; on another machine it counts as at work until its timeout."""
-        if left := still_running(run.id, step.name):
+        if left := still_running(self.config.store.target, run.id, step.name):
             return f"process {', '.join(str(pid) for pid in left)} still runs on this machine"
         worker = run.worker
         if not worker:

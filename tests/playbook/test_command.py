@@ -146,12 +146,12 @@ def test_own_programs(tmp_path: Path) -> None:
 
 def test_still_running(tmp_path: Path) -> None:
     """A command that outlived its run is found by the marks in its environment, until it ends."""
-    env = {**os.environ, "SOC_RUN": "R-ALIVE", "SOC_STEP": "slow"}
+    env = {**os.environ, "SOC_STORE": str(tmp_path), "SOC_RUN": "R-ALIVE", "SOC_STEP": "slow"}
     process = subprocess.Popen(
         [sys.executable, "-c", "input()"], env=env, stdin=subprocess.PIPE, cwd=tmp_path
     )
     with process:
-        assert still_running("R-ALIVE", "slow") == [process.pid]
-        assert still_running("R-ALIVE", "other") == []
+        assert still_running(str(tmp_path), "R-ALIVE", "slow") == [process.pid]
+        assert still_running(str(tmp_path), "R-ALIVE", "other") == []
         process.communicate(b"\n")
-        assert still_running("R-ALIVE", "slow") == []
+        assert still_running(str(tmp_path), "R-ALIVE", "slow") == []
