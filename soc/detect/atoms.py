@@ -157,14 +157,14 @@ _BETWEEN = "\n"
 
 def texts_of(event: Mapping[str, Any]) -> list[str]:
     """Every value of an event as text."""
-    out = []
-    for value in event.values():
-        if value.__class__ is str:
-            out.append(value)
-        elif isinstance(value, list):
-            out += [canonical(v) for v in value if v is not None]
-        elif value is not None:
-            out.append(canonical(value))
+    values = event.values()
+    out: list[str] = [value for value in values if value.__class__ is str]
+    if len(out) < len(values):
+        for value in [value for value in values if value.__class__ is not str]:
+            if isinstance(value, list):
+                out += [canonical(v) for v in value if v is not None]
+            elif value is not None:
+                out.append(canonical(value))
     return out
 
 

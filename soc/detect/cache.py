@@ -142,8 +142,7 @@ class Cache:
     def _load(self, path: Path) -> None:
         """Take in the file when it is there, ours, and sound; anything else is as if it were not there."""
         try:
-            raw = _read_own(path)
-            contents = msgspec.msgpack.decode(raw, type=Contents)
+            contents = msgspec.msgpack.decode(read_own(path), type=Contents)
             if contents.format != FORMAT:
                 return
             tests = [_test(row) for row in contents.tests]
@@ -168,9 +167,7 @@ class Cache:
         rows = [(t.field, t.op.value, t.operand, t.cased, t.flags) for t in self.table.tests]
         # OverflowError: a rule quotes a number beyond 64 bits, which the format cannot hold
         with suppress(OSError, OverflowError):
-            raw = msgspec.msgpack.encode(Contents(FORMAT, rows, entries))
-            _write_own(self.path, hashlib.blake2b(raw, digest_size=16).digest() + raw)
-            _prune(self.path.parent)
+            write_own(self.path, msgspec.msgpack.encode(Contents(FORMAT, rows, entries)))
 
 
 def _test(row: Sequence[Any]) -> Test:
@@ -188,8 +185,8 @@ def _private(path: Path) -> None:
         raise PermissionError(f"{path} is not a folder of this user alone")
 
 
-def _read_own(path: Path) -> bytes:
-    """The checked contents of a file that this user wrote. Raises OSError or ValueError."""
+def read_own(path: Path) -> bytes:
+    """The contents of a file that `write_own` of this user wrote. Raises OSError or ValueError."""
     _private(path.parent)
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         found = os.fstat(file.fileno())
@@ -201,19 +198,21 @@ def _read_own(path: Path) -> bytes:
     return raw[16:]
 
 
-def _write_own(path: Path, raw: bytes) -> None:
+def write_own(path: Path, raw: bytes) -> None:
+    """Write a cache file at once or not at all, with a checksum. Raises OSError."""
     _private(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".rules-")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(raw)
+            file.write(hashlib.blake2b(raw, digest_size=16).digest() + raw)
         Path(name).replace(path)
     except OSError:
         Path(name).unlink(missing_ok=True)
         raise
+    _prune(path.parent)
 
 
 def _prune(folder: Path) -> None:
-    files = sorted(folder.glob("rules-*.msgpack"), key=lambda p: p.stat().st_mtime, reverse=True)
+    files = sorted(folder.glob("*.msgpack"), key=lambda p: p.stat().st_mtime, reverse=True)
     for old in files[MAX_FILES:]:
         old.unlink(missing_ok=True)

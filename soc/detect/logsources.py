@@ -7,9 +7,14 @@ the `sources:` of a field pipeline (for Windows: channel and event id). A log so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+from soc import __version__, content
+from soc.detect.cache import read_own, write_own
 from soc.detect.pipelines import Pipelines, any_of
 from soc.detect.predicate import EVERYTHING, NOTHING, And, Op, Or, Predicate, Test
 from soc.detect.rule import Logsource
@@ -75,6 +80,36 @@ def declared_by(collectors: Mapping[str, object]) -> list[Declared]:
             where = tuple((str(k), _values(v)) for k, v in (getattr(entry, "where", None) or {}).items())
             out.append(Declared(logsource, entry.dataset, name, where))
     return out
+
+
+def declared_in(folders: Sequence[Path], cache: Path | None) -> list[Declared]:
+    """The declarations of the collectors in folders; reading all collectors takes a while, so they are kept.
+
+    `cache` is the folder to keep them in (None: nowhere). Broken collectors declare nothing.
+    """
+    import msgspec
+
+    kept = cache / f"declared-{_digest(folders)}.msgpack" if cache else None
+    if kept is not None:
+        with suppress(OSError, ValueError, msgspec.MsgspecError):
+            return msgspec.msgpack.decode(read_own(kept), type=list[Declared])
+    from soc.collect.collector import load_collectors
+
+    found = declared_by(load_collectors(folders))
+    if kept is not None:
+        with suppress(OSError):
+            write_own(kept, msgspec.msgpack.encode(found))
+    return found
+
+
+def _digest(folders: Sequence[Path]) -> str:
+    digest = hashlib.blake2b(__version__.encode(), digest_size=8)
+    for folder in folders:
+        for path in content.files(folder) if folder.exists() else ():
+            digest.update(f"\0{path}\0".encode("utf-8", "surrogateescape"))
+            with suppress(OSError):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _values(value: object) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soc import content, yamlio
+from soc import __version__, content, yamlio
 from soc.detect.cache import Cache, Entry, Finding, Record
-from soc.detect.logsources import Declared, Logsources, declared_by
+from soc.detect.logsources import Declared, Logsources, declared_in
 from soc.detect.pauses import collection_paused
 from soc.detect.pipelines import FOLDER, Pipelines, load_pipelines
 from soc.detect.predicate import NOTHING, And, Predicate, tests
@@ -90,10 +90,9 @@ class Ruleset:
 
 def ruleset_for(config: Config, *, progress: Progress | None = None) -> Ruleset:
     """The shipped rules with the user's over them, as this configuration sees them."""
-    from soc.collect.collector import collectors_for
-
     folders = [content.shipped("rules"), *config.rules]
-    return load_rules(folders, declared=declared_by(collectors_for(config)), progress=progress)
+    collectors = [content.shipped("collectors"), *config.collectors]
+    return load_rules(folders, declared=declared_in(collectors, _cache_folder(True)), progress=progress)
 
 
 def load_rules(
@@ -112,7 +111,7 @@ def load_rules(
     folders = [Path(folder) for folder in folders]
     pipelines = load_pipelines([content.shipped("rules"), *(f for f in folders if f.is_dir())])
     if declared is None:
-        declared = _shipped_declarations()
+        declared = declared_in([content.shipped("collectors")], _cache_folder(cache))
     with collection_paused():
         loader = _Loader(pipelines, Logsources(declared, pipelines), _cache(cache, pipelines, folders))
         loader.problems += pipelines.problems
@@ -122,16 +121,13 @@ def load_rules(
     return Ruleset(list(loader.rules.values()), loader.problems, tuple(folders))
 
 
-def _shipped_declarations() -> list[Declared]:
-    from soc.collect.collector import load_collectors
+def _cache_folder(where: Path | bool | None) -> Path | None:
+    from soc import config
 
-    return declared_by(load_collectors([content.shipped("collectors")]))
+    return config.cache_folder() / "rules" if where is True else where or None
 
 
 def _cache(where: Path | bool | None, pipelines: Pipelines, folders: Sequence[Path]) -> Cache:
-    from soc import __version__, config
-
-    folder = config.cache_folder() / "rules" if where is True else where or None
     parts = (
         __version__,
         str(MEANING),
@@ -139,7 +135,7 @@ def _cache(where: Path | bool | None, pipelines: Pipelines, folders: Sequence[Pa
         pipelines.digest,
         *map(os.path.abspath, folders),
     )
-    return Cache(folder, hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest())
+    return Cache(_cache_folder(where), hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest())
 
 
 def _version_of(package: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from soc import content
 from soc.collect.collector import load_collectors
-from soc.detect.logsources import Declared, Logsources, declared_by, satisfies
+from soc.detect.logsources import Declared, Logsources, declared_by, declared_in, satisfies
 from soc.detect.pipelines import load_pipelines
 from soc.detect.predicate import EVERYTHING, NOTHING, matches
 from soc.detect.rule import Logsource
@@ -101,3 +103,23 @@ def test_windows(logsource: Logsource, event: dict[str, object], belongs: bool, 
 def test_shipped_collectors_serve_the_common_log_sources(logsource: Logsource, shipped: Logsources) -> None:
     """Public rules for these log sources can see something."""
     assert shipped.condition(logsource)[1] == ""
+
+
+def test_declarations_are_kept_until_a_collector_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading all collectors is done once; a changed, new or removed file makes it anew."""
+    shipped_file = content.shipped("collectors") / "onsite" / "nginx.yml"
+    folder, cache = tmp_path / "collectors", tmp_path / "cache"
+    folder.mkdir()
+    (folder / "nginx.yml").write_bytes(shipped_file.read_bytes())
+    first = declared_in([folder], cache)
+    assert {d.dataset for d in first} == {"nginx.access", "nginx.error"}
+    with monkeypatch.context() as patch:
+        patch.setattr("soc.collect.collector.load_collectors", None)
+        assert declared_in([folder], cache) == first
+    text = (folder / "nginx.yml").read_text()
+    (folder / "nginx.yml").write_text(text.replace("category: webserver, dataset", "category: mine, dataset"))
+    assert declared_in([folder], cache) != first
+    (folder / "nginx.yml").unlink()
+    assert declared_in([folder], cache) == []
