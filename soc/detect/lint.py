@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from soc import ecs, yamlio
 from soc.detect.catalogue import datasets
-from soc.detect.predicate import NOTHING, And, Predicate, tests
+from soc.detect.predicate import NOTHING, And, Not, Or, Predicate, Test, tests
 from soc.detect.samples import enough, load_samples, samples_path
 from soc.errors import ContentError, Place, Problem, Severity
 
@@ -118,6 +118,8 @@ def _impossible(predicate: Predicate) -> bool:
 
 def _fields(rule: Rule, marks: _Marks, written: Mapping[str, set[str] | None]) -> Iterator[Problem]:
     """Names that nobody knows, and fields that no collector of the rule's log source writes."""
+    if rule.blind:
+        return  # whatever its fields are, nobody fills them
     unknown = [name for name in rule.fields if not ecs.is_known(name)]
     for name in unknown:
         message = f"no field pipeline maps {name}, and it is not a field of ECS"
@@ -132,10 +134,34 @@ def _fields(rule: Rule, marks: _Marks, written: Mapping[str, set[str] | None]) -
     if not there or None in there:
         return
     collected = {name for fields in there if fields for name in fields}
+    beside = _beside(rule.predicate)
     for name in rule.fields:
-        if name not in unknown and not name.startswith(ALWAYS_THERE) and not _among(name, collected):
+        if name in unknown or name.startswith(ALWAYS_THERE):
+            continue
+        if not any(_among(other, collected) for other in (name, *beside.get(name, ()))):
             message = f"no collector of its log source ({rule.logsource}) writes {name}"
             yield _warning("uncollected_field", message, marks.field(name))
+
+
+def _beside(predicate: Predicate) -> dict[str, set[str]]:
+    """Field to the fields that may hold the same value: a mapping to several names becomes an `Or`."""
+    out: dict[str, set[str]] = {}
+    if isinstance(predicate, Not):
+        return _beside(predicate.part)
+    if isinstance(predicate, Test):
+        return out
+    for part in predicate.parts:
+        for name, others in _beside(part).items():
+            out.setdefault(name, set()).update(others)
+    if isinstance(predicate, Or):
+        same: dict[tuple[object, ...], set[str]] = {}
+        for part in predicate.parts:
+            if isinstance(part, Test) and part.field:
+                same.setdefault((part.op, part.operand, part.cased, part.flags), set()).add(part.field)
+        for names in same.values():
+            for name in names:
+                out.setdefault(name, set()).update(names - {name})
+    return out
 
 
 def _among(name: str, collected: Collection[str]) -> bool:

@@ -92,6 +92,18 @@ def test_a_weakness_is_one_finding_with_its_place(
     assert found[0].place.line == line, str(found[0])
 
 
+def test_a_field_that_another_may_stand_for_is_no_finding(tmp_path: Path) -> None:
+    """Where a name is mapped to several fields, one that is collected is enough."""
+    rule = GOOD.replace("category: webserver", "category: proxy").replace("cs-uri-stem", "c-uri")
+    assert not findings(tmp_path, rule)
+
+
+def test_a_blind_rule_has_one_finding(tmp_path: Path) -> None:
+    """Nobody collects what it looks at; its fields are not listed as well."""
+    kinds = [p.kind for p in findings(tmp_path, GOOD.replace("category: webserver", "product: nosuch"))]
+    assert kinds == ["blind"]
+
+
 def test_warnings_and_errors_are_told_apart(tmp_path: Path) -> None:
     """What a foreign rule lacks is a warning; what keeps it from meaning what it says is an error."""
     lacking = findings(tmp_path, without("tags:", "falsepositives:", "custom_attributes:", "level:"))
