@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Lines per second of each collector, against a bare regular expression (or JSON reader), a dictionary and orjson.
+"""Lines per second of each collector, against a bare regular expression (or JSON reader), a dictionary and
+orjson.
 
     python benchmarks/parse.py [--lines 100000] [--only NAME …] [--with-output]
 
-Lines are generated from a seed, all different in time, address and numbers. Both sides of a pair run in turns in
-one process, and the best of three rounds counts, since the machine is shared. `--with-output` adds the time of
-writing each event as JSON.
+Lines are generated from a seed, all different in time, address and numbers. Both sides of a pair run in
+turns in one process, and the best of three rounds counts, since the machine is shared. `--with-output` adds
+the time of writing each event as JSON.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def nginx(rng: random.Random, moment: datetime) -> str:
     """A line of an access log."""
     status = rng.choice((200, 200, 200, 304, 404, 500))
     return (
-        f'{_address(rng)} - - [{moment:%d/%b/%Y:%H:%M:%S} +0000] "GET /thu-tuc/{rng.randrange(10**6)}?trang={rng.randrange(50)} '
+        f"{_address(rng)} - - [{moment:%d/%b/%Y:%H:%M:%S} +0000] "
+        f'"GET /thu-tuc/{rng.randrange(10**6)}?trang={rng.randrange(50)} '
         f'HTTP/1.1" {status} {rng.randrange(10**5)} "https://portal.example.org/" '
         '"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"'
     )
@@ -60,9 +62,10 @@ def sshd(rng: random.Random, moment: datetime) -> str:
 def auditd(rng: random.Random, moment: datetime) -> str:
     """A SYSCALL record."""
     return (
-        f"type=SYSCALL msg=audit({moment.timestamp():.3f}:{rng.randrange(10**6)}): arch=c000003e syscall=59 success=yes "
-        f"exit=0 a0=55d0 a1=55d1 a2=55d2 a3=8 items=2 ppid={rng.randrange(9999)} pid={rng.randrange(99999)} auid=1000 uid=0 "
-        'gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=3 comm="sh" exe="/usr/bin/dash" key="exec"'
+        f"type=SYSCALL msg=audit({moment.timestamp():.3f}:{rng.randrange(10**6)}): arch=c000003e syscall=59 "
+        f"success=yes exit=0 a0=55d0 a1=55d1 a2=55d2 a3=8 items=2 ppid={rng.randrange(9999)} "
+        f"pid={rng.randrange(99999)} auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 "
+        'tty=pts0 ses=3 comm="sh" exe="/usr/bin/dash" key="exec"'
     )
 
 
@@ -80,9 +83,26 @@ def suricata(rng: random.Random, moment: datetime) -> str:
     }
     kind = rng.choice(("flow", "dns", "http"))
     extra: dict[str, object] = {
-        "flow": {"bytes_toserver": 9000, "bytes_toclient": 400, "pkts_toserver": 9, "pkts_toclient": 7, "state": "closed"},
-        "dns": {"type": "query", "id": rng.randrange(65536), "rrname": f"h{rng.randrange(999)}.example.org", "rrtype": "A"},
-        "http": {"hostname": "portal.example.org", "url": "/a", "http_method": "GET", "status": 200, "length": 12},
+        "flow": {
+            "bytes_toserver": 9000,
+            "bytes_toclient": 400,
+            "pkts_toserver": 9,
+            "pkts_toclient": 7,
+            "state": "closed",
+        },
+        "dns": {
+            "type": "query",
+            "id": rng.randrange(65536),
+            "rrname": f"h{rng.randrange(999)}.example.org",
+            "rrtype": "A",
+        },
+        "http": {
+            "hostname": "portal.example.org",
+            "url": "/a",
+            "http_method": "GET",
+            "status": 200,
+            "length": 12,
+        },
     }
     return orjson.dumps({**base, "event_type": kind, kind: extra[kind]}).decode()
 
@@ -93,27 +113,33 @@ def postfix(rng: random.Random, moment: datetime) -> str:
         (
             f"connect from unknown[{_address(rng)}]",
             f"warning: unknown[{_address(rng)}]: SASL LOGIN authentication failed: authentication failure",
-            f"NOQUEUE: reject: RCPT from unknown[{_address(rng)}]: 554 5.7.1 <a@example.org>: Relay access denied; "
-            "from=<x@example.net> to=<a@example.org> proto=ESMTP helo=<h>",
+            (
+                f"NOQUEUE: reject: RCPT from unknown[{_address(rng)}]: 554 5.7.1 <a@example.org>: "
+                "Relay access denied; from=<x@example.net> to=<a@example.org> proto=ESMTP helo=<h>"
+            ),
         )
     )
-    return f"{moment:%b} {moment.day:2d} {moment:%H:%M:%S} mx1 postfix/smtpd[{rng.randrange(1, 99999)}]: {message}"
+    time = f"{moment:%b} {moment.day:2d} {moment:%H:%M:%S}"
+    return f"{time} mx1 postfix/smtpd[{rng.randrange(1, 99999)}]: {message}"
 
 
 def iptables(rng: random.Random, moment: datetime) -> str:
     """A packet logged by the kernel."""
     return (
         f"{moment:%b} {moment.day:2d} {moment:%H:%M:%S} gw kernel: [5002.088484] [UFW BLOCK] IN=eth0 OUT= "
-        f"MAC=00:00:5e:00:53:01:00:00:5e:00:53:23:08:00 SRC=192.0.2.{rng.randrange(256)} DST=198.51.100.10 LEN=40 TOS=0x00 "
-        f"PREC=0x00 TTL=245 ID={rng.randrange(65536)} PROTO=TCP SPT={rng.randrange(1024, 65536)} DPT=23 WINDOW=1024 SYN URGP=0"
+        f"MAC=00:00:5e:00:53:01:00:00:5e:00:53:23:08:00 SRC=192.0.2.{rng.randrange(256)} DST=198.51.100.10 "
+        f"LEN=40 TOS=0x00 PREC=0x00 TTL=245 ID={rng.randrange(65536)} PROTO=TCP "
+        f"SPT={rng.randrange(1024, 65536)} DPT=23 WINDOW=1024 SYN URGP=0"
     )
 
 
 _CLF = re.compile(
-    r'(?P<ip>\S+) - (?P<user>\S+) \[(?P<time>[^\]]+)\] "(?P<method>\S+) (?P<url>\S+) HTTP/(?P<v>\S+)" (?P<status>\d+) '
-    r'(?P<bytes>\d+) "(?P<ref>[^"]*)" "(?P<ua>[^"]*)"'
+    r'(?P<ip>\S+) - (?P<user>\S+) \[(?P<time>[^\]]+)\] "(?P<method>\S+) (?P<url>\S+) HTTP/(?P<v>\S+)" '
+    r'(?P<status>\d+) (?P<bytes>\d+) "(?P<ref>[^"]*)" "(?P<ua>[^"]*)"'
 )
-_SYSLOG = re.compile(r"(?P<time>\w{3} [ \d]\d \S+) (?P<host>\S+) (?P<prog>[^\[:]+)(?:\[(?P<pid>\d+)\])?: (?P<msg>.*)")
+_SYSLOG = re.compile(
+    r"(?P<time>\w{3} [ \d]\d \S+) (?P<host>\S+) (?P<prog>[^\[:]+)(?:\[(?P<pid>\d+)\])?: (?P<msg>.*)"
+)
 _PAIRS = re.compile(r"(\w+)=(\S+)")
 
 
@@ -160,15 +186,21 @@ def _rate(work: Callable[[bytes], object], lines: list[bytes], *, output: bool) 
 
 def main() -> None:
     """Run the pairs and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--only", action="append", choices=sorted(PAIRS))
     parser.add_argument("--with-output", action="store_true")
     options = parser.parse_args()
     model = next(
-        (text.partition(":")[2].strip() for text in _cpuinfo() if text.startswith("model name")), platform.processor()
+        (text.partition(":")[2].strip() for text in _cpuinfo() if text.startswith("model name")),
+        platform.processor(),
     )
-    print(f"{model}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {options.lines} lines, CPU time of one core")
+    print(
+        f"{model}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
+        f"{options.lines} lines, CPU time of one core"
+    )
     print(f"{'collector':<10} {'soc':>12} {'bare':>12} {'share':>7}")
     collectors = load_collectors([shipped("collectors")])
     for name, (make, bare) in PAIRS.items():
@@ -177,13 +209,23 @@ def main() -> None:
         rng = random.Random(name)
         lines = [make(rng, START + timedelta(seconds=i / 7)).encode() for i in range(options.lines)]
         decoder = collectors[name].decoder(Context(now=START + timedelta(days=1)))
-        failed = sum(1 for line in lines[:1000] if (e := decoder.line(line)) is None or e["event.kind"] == "pipeline_error")
+        failed = sum(
+            1
+            for line in lines[:1000]
+            if (e := decoder.line(line)) is None or e["event.kind"] == "pipeline_error"
+        )
         rounds = [
-            (_rate(decoder.line, lines, output=options.with_output), _rate(bare, lines, output=options.with_output))
+            (
+                _rate(decoder.line, lines, output=options.with_output),
+                _rate(bare, lines, output=options.with_output),
+            )
             for _ in range(3)
         ]
         ours, theirs = max(r[0] for r in rounds), max(r[1] for r in rounds)
-        print(f"{name:<10} {ours:>10,.0f}/s {theirs:>10,.0f}/s {ours / theirs:>7.2f}" + (f"  {failed} unparsed" if failed else ""))
+        print(
+            f"{name:<10} {ours:>10,.0f}/s {theirs:>10,.0f}/s {ours / theirs:>7.2f}"
+            + (f"  {failed} unparsed" if failed else "")
+        )
 
 
 def _cpuinfo() -> list[str]:

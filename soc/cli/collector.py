@@ -195,9 +195,9 @@ def lint(
 
 @app.command("test")
 def test(
-    names: Annotated[
+    names: Annotated[  # a command's argument, no test's
         list[str] | None, typer.Argument(help="Collectors by name or file; none: all there are")
-    ] = None,
+    ] = None,  # noqa: PT028 - a command, which pytest never sees
 ) -> int:
     """Run the samples of collectors and compare with what they expect.
 
@@ -221,7 +221,7 @@ def test(
     return _report(problems, samples, "sample" if samples == 1 else "samples")
 
 
-test.__test__ = False  # type: ignore[attr-defined] # pytest takes names that begin with `test` for tests
+test.__test__ = False  # pytest takes names that begin with `test` for tests
 
 
 @app.command("try")
@@ -250,9 +250,8 @@ def try_(
     found = attempt(s.config, file, name=with_, timezone=timezone)
     if found.collector is None:
         s.say(f"no collector recognises {file}")
-        s.say(
-            f"next: soc collector new NAME --from {file}   (or try one: soc collector try {file} --with syslog)"
-        )
+        s.say(f"next: soc collector new NAME --from {file}")
+        s.say(f"or try one: soc collector try {file} --with syslog")
         return ExitCode.FAILED
     if not s.out.is_table:
         s.out.one(found.as_row())

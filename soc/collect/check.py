@@ -1,4 +1,5 @@
-"""Checks of collectors: what is wrong with a file (lint), and whether its samples give what they promise (test)."""
+"""Checks of collectors: what is wrong with a file (lint), and whether its samples give what they promise
+(test)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ NEEDED = (
 
 
 def lint(paths: Iterable[Path]) -> list[Problem]:
-    """Everything wrong with collector files: what keeps them from use, and what a reviewer would ask about."""
+    """Everything wrong with collector files: what keeps them from use, and what a reviewer would ask."""
     out: list[Problem] = []
     for path in paths:
         collector, problems = load(path)
@@ -62,10 +63,10 @@ def _advice(collector: Collector) -> list[Problem]:
                 warn("uncategorised", f"the stream {stream.name} sets no event.category", "streams", i)
             )
     declared = {logsource.dataset for logsource in collector.logsources}
-    for dataset in sorted(declared - set(collector.datasets)):
-        out.append(
-            Problem("logsource", f"{dataset} is no dataset of this collector", document.place("logsources"))
-        )
+    out.extend(
+        Problem("logsource", f"{dataset} is no dataset of this collector", document.place("logsources"))
+        for dataset in sorted(declared - set(collector.datasets))
+    )
     return out
 
 
@@ -143,7 +144,8 @@ def same(got: Any, wanted: Any) -> bool:
 
 
 def faults(event: Event, *, spread: bool = False) -> list[str]:
-    """What is wrong with an event whatever it came from: missing fields, unknown names, wrong types or values."""
+    """What is wrong with an event whatever it came from: missing fields, unknown names, wrong types or
+    values."""
     out = [
         f"{name} is missing"
         for name in NEEDED

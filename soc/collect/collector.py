@@ -205,7 +205,8 @@ def load(path: Path) -> tuple[Collector | None, list[Problem]]:
 
 
 def load_collectors(folders: Sequence[Path]) -> Collectors:
-    """The collectors in folders (or single files); those of a later folder take the place of earlier ones by name."""
+    """The collectors in folders (or single files); those of a later folder take the place of earlier ones
+    by name."""
     paths: dict[str, Path] = {}
     problems: list[Problem] = []
     for folder in folders:

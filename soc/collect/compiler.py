@@ -24,7 +24,8 @@ from soc.yamlio import YamlDocument
 
 RELATED: Mapping[str, tuple[str, ...]] = {
     "related.ip": (
-        "source.ip", "destination.ip", "client.ip", "server.ip", "host.ip", "source.nat.ip", "destination.nat.ip",
+        "source.ip", "destination.ip", "client.ip", "server.ip", "host.ip", "source.nat.ip",
+        "destination.nat.ip",
         "dns.resolved_ip", "threat.indicator.ip", "observer.ip",
     ),
     "related.user": (
@@ -38,7 +39,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "related.hash": (
         "file.hash.md5", "file.hash.sha1", "file.hash.sha256", "process.hash.md5", "process.hash.sha1",
         "process.hash.sha256", "dll.hash.md5", "dll.hash.sha1", "dll.hash.sha256", "process.pe.imphash",
-        "file.pe.imphash", "dll.pe.imphash", "threat.indicator.file.hash.md5", "threat.indicator.file.hash.sha1",
+        "file.pe.imphash", "dll.pe.imphash", "threat.indicator.file.hash.md5",
+        "threat.indicator.file.hash.sha1",
         "threat.indicator.file.hash.sha256",
     ),
 }  # fmt: skip
@@ -92,11 +94,14 @@ def misfit(event: Event, name: str, value: Any) -> None:
 def _note_misfit(event: Event, text: str) -> None:
     text = normalise(text)
     earlier = event.get(ecs.MISFIT)
-    event[ecs.MISFIT] = text if earlier is None else [*(earlier if isinstance(earlier, list) else [earlier]), text]
+    event[ecs.MISFIT] = (
+        text if earlier is None else [*(earlier if isinstance(earlier, list) else [earlier]), text]
+    )
 
 
 def put(event: Event, name: str, value: Any) -> None:
-    """Set a field to any value that a document may hold: converted, lists item by item, mappings by their leaves."""
+    """Set a field to any value that a document may hold: converted, lists item by item, mappings by their
+    leaves."""
     if value is None or value == "":
         return
     if isinstance(value, dict):
@@ -225,7 +230,10 @@ class Program:
     def bind(
         self, reader: TimeReader, latest: list[str], *, long: bool = False
     ) -> Callable[..., Event | None]:
-        """The function for one decoder; `latest` holds the time of the last record. `long`: for long lines."""
+        """The function for one decoder; `latest` holds the time of the last record.
+
+        `long`: for long lines.
+        """
         space: dict[str, Any] = dict(self.constants)
         space.update({name: patterns.matcher(text, long=long) for name, text in self.patterns.items()})
         space.update({name: reader.reader(kind) for name, kind in self.times.items()})
@@ -246,7 +254,8 @@ _RUNTIME: dict[str, Any] = {
 
 @dataclass
 class _Scope:
-    """The raw values that can be named at one point of the code: name to (Python expression, whether it is text).
+    """The raw values that can be named at one point of the code: name to (Python expression, whether it is
+    text).
 
     `open` says that other names are paths into the record.
     """
@@ -523,9 +532,8 @@ class Compiler:
             self.emit(f"    except ValueError: misfit(e, {name!r}, {code})")
             self.emit(f"    except TypeError: put(e, {name!r}, {code})")
         elif kind in {"keyword", "text"}:
-            self.emit(
-                f"if v.__class__ is str and v.isascii():\n{'    ' * (self.depth + 1)}if {has}: e[{name!r}] = v"
-            )
+            self.emit("if v.__class__ is str and v.isascii():")
+            self.emit(f"    if {has}: e[{name!r}] = v")
             self.emit(f"elif v is not None: put(e, {name!r}, v)")
         else:
             self.emit(f"if {has}: put(e, {name!r}, {code})")
@@ -576,8 +584,8 @@ class Compiler:
             for target in case.values:
                 keys.setdefault(target, []).append(i)
         chains: dict[tuple[int, ...], list[str]] = {}
-        for target, used in keys.items():
-            chains.setdefault(tuple(used), []).append(target)
+        for target, positions in keys.items():
+            chains.setdefault(tuple(positions), []).append(target)
         for used, targets in chains.items():
             word = "if"
             for i in used:

@@ -34,9 +34,9 @@ MAX_REASON = 500
 class Context:
     """What a source knows that its records do not say.
 
-    `timezone`: zone of times without one. `now`: aware; decides the year of times without one, and is the time
-    of events that have none. It is fixed per life of a file. `host`: the name of the host, where records name
-    none. `encoding`: of the bytes.
+    `timezone`: zone of times without one. `now`: aware; decides the year of times without one, and is the
+    time of events that have none. It is fixed per life of a file. `host`: the name of the host, where
+    records name none. `encoding`: of the bytes.
     """
 
     timezone: str = "UTC"

@@ -122,7 +122,10 @@ def is_address(value: str) -> bool:
 
 
 def address(value: Any) -> Any:
-    """The value if it is an IP address, else nothing. `192.0.2.1:80` and `[2001:db8::1]:80` lose their port."""
+    """The value if it is an IP address, else nothing.
+
+    `192.0.2.1:80` and `[2001:db8::1]:80` lose their port.
+    """
     if type(value) is not str:
         return None
     if is_address(value):
@@ -324,7 +327,8 @@ def logon_type(value: Any) -> Any:
 
 
 _HIVES: Mapping[str, str] = {
-    "HKEY_LOCAL_MACHINE": "HKLM", "HKEY_USERS": "HKU", "HKEY_CURRENT_USER": "HKCU", "HKEY_CLASSES_ROOT": "HKCR",
+    "HKEY_LOCAL_MACHINE": "HKLM", "HKEY_USERS": "HKU", "HKEY_CURRENT_USER": "HKCU",
+    "HKEY_CLASSES_ROOT": "HKCR",
     "HKLM": "HKLM", "HKU": "HKU", "HKCU": "HKCU", "HKCR": "HKCR",
 }  # fmt: skip
 
@@ -352,7 +356,8 @@ def defender_path(value: Any) -> Any:
 
 
 PROTOCOLS: Mapping[str, str] = {
-    "1": "icmp", "2": "igmp", "6": "tcp", "17": "udp", "47": "gre", "50": "esp", "51": "ah", "58": "ipv6-icmp",
+    "1": "icmp", "2": "igmp", "6": "tcp", "17": "udp", "47": "gre", "50": "esp", "51": "ah",
+    "58": "ipv6-icmp",
     "89": "ospf", "132": "sctp", "icmpv6": "ipv6-icmp", "ipv6-icmp": "ipv6-icmp",
 }  # fmt: skip
 """Numbers and names of protocols (IANA) as ECS writes them."""

@@ -1,4 +1,5 @@
-"""Reading a whole file with one collector, without a store: for `soc parse`, `collector try` and benchmarks."""
+"""Reading a whole file with one collector, without a store: for `soc parse`, `collector try` and
+benchmarks."""
 
 from __future__ import annotations
 
@@ -67,18 +68,23 @@ def opened(file: str) -> Iterator[IO[bytes]]:
         raise UsageError("this is a folder; name a file", place=path)
     if not path.exists():
         raise UsageError("there is no such file", place=path)
-    with path.open("rb") as stream:
-        head = stream.read(2)
-        stream.seek(0)
-        if head == GZIP_MAGIC:
-            with gzip.open(stream) as expanded:
-                yield expanded  # type: ignore[misc] # a GzipFile reads bytes, as an IO[bytes] does
-        else:
+    if is_compressed(path):
+        with gzip.open(path) as expanded:
+            yield expanded  # type: ignore[misc] # a GzipFile reads bytes, as an IO[bytes] does
+    else:
+        with path.open("rb") as stream:
             yield stream
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether a file begins as gzip does (RFC 1952)."""
+    with path.open("rb") as stream:
+        return stream.read(2) == GZIP_MAGIC
+
+
 def blocks(stream: IO[bytes]) -> Iterator[bytes]:
-    """The bytes of a stream in blocks; raises `ReadError` where a compressed stream is damaged or ends early."""
+    """The bytes of a stream in blocks; raises `ReadError` where a compressed stream is damaged or ends
+    early."""
     total = 0
     read = getattr(stream, "read1", stream.read)
     while True:
@@ -154,7 +160,8 @@ class Run:
     reasons: dict[str, int] = field(default_factory=dict)
 
     def events(self, file: str) -> Iterator[Event]:
-        """The events of a file in its order; problems with the file become a last event, never an exception."""
+        """The events of a file in its order; problems with the file become a last event, never an
+        exception."""
         found = self._file(file) if self.collector.framing == "file" else self._lines(file)
         if self.join:
             from soc.collect.formats.audit import join
@@ -170,7 +177,8 @@ class Run:
             yield event
 
     def rows(self, file: str) -> Iterator[dict[str, Any]]:
-        """The events as a person reads them: the reason of an error, or the original where there is no message."""
+        """The events as a person reads them: the reason of an error, or the original where there is no
+        message."""
         for event in self.events(file):
             message = (
                 event.get("error.message")
@@ -200,7 +208,7 @@ class Run:
         decoder = self.collector.decoder(self.context)
         with opened(file) as stream, tempfile.TemporaryDirectory(prefix="soc-") as folder:
             path = Path(file)
-            if file == "-" or isinstance(stream, gzip.GzipFile):
+            if file == "-" or is_compressed(path):
                 path = Path(folder) / (Path(file).name.removesuffix(".gz") if file != "-" else "stdin")
                 try:
                     with path.open("wb") as copy:

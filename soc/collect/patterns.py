@@ -61,7 +61,7 @@ def check(pattern: str) -> None:
         linear(pattern)
     except re2.error as error:
         raise PatternError(
-            f"RE2 does not accept this regular expression ({error}); it has no look-around and no back-references"
+            f"RE2, which has no look-around and no back-references, does not accept this: {error}"
         ) from None
     if nested(pattern):
         raise PatternError("a repetition within a repetition, as in (a+)+, can take for ever; write it flat")

@@ -1,4 +1,5 @@
-"""A new collector to start from: a file that lints and whose sample passes, fitted to an example if there is one."""
+"""A new collector to start from: a file that lints and whose sample passes, fitted to an example if there
+is one."""
 
 from __future__ import annotations
 
@@ -15,12 +16,15 @@ _GUESSES = {
     "src_ip": "source.ip", "srcip": "source.ip", "client_ip": "source.ip", "clientip": "source.ip",
     "remote_addr": "source.ip", "remote_ip": "source.ip", "ip": "source.ip", "src_port": "source.port",
     "dst_ip": "destination.ip", "dest_ip": "destination.ip", "dstip": "destination.ip",
-    "dest_port": "destination.port", "dst_port": "destination.port", "user": "user.name", "username": "user.name",
+    "dest_port": "destination.port", "dst_port": "destination.port", "user": "user.name",
+    "username": "user.name",
     "user_name": "user.name", "account": "user.name", "host": "host.name", "hostname": "host.name",
-    "message": "message", "msg": "message", "level": "log.level", "severity": "log.level", "action": "event.action",
+    "message": "message", "msg": "message", "level": "log.level", "severity": "log.level",
+    "action": "event.action",
     "event": "event.action", "status": "event.code", "code": "event.code", "method": "http.request.method",
     "url": "url.original", "uri": "url.original", "path": "url.path", "user_agent": "user_agent.original",
-    "pid": "process.pid", "process": "process.name", "command": "process.command_line", "reason": "event.reason",
+    "pid": "process.pid", "process": "process.name", "command": "process.command_line",
+    "reason": "event.reason",
 }  # fmt: skip
 """ECS names for names that logs often use."""
 

@@ -25,7 +25,8 @@ _STREAM = re.compile(r"[a-z][a-z0-9_]*\Z")
 _EXPRESSION = re.compile(r"\s*([^|\s][^|]*?)\s*((?:\|\s*[a-z_0-9]+\s*)*)\Z")
 
 _TOP = {
-    "extends", "name", "title", "description", "layer", "references", "recognise", "format", "options", "fallback",
+    "extends", "name", "title", "description", "layer", "references", "recognise", "format", "options",
+    "fallback",
     "absent", "time", "fields", "set", "cases", "keep", "spread", "streams", "logsources", "samples",
 }  # fmt: skip
 _STREAM_KEYS = {
@@ -239,7 +240,8 @@ class SpecReader:
     # -- the whole
 
     def extended(self, data: dict[str, Any]) -> dict[str, Any]:
-        """The mapping with what it does not say itself taken from the collector that it `extends`, beside it."""
+        """The mapping with what it does not say itself taken from the collector that it `extends`, beside
+        it."""
         base = self.text(data.get("extends"), "extends")
         if not base:
             return data
@@ -369,8 +371,8 @@ class SpecReader:
         from soc.collect.patterns import PatternError, check
 
         out = []
-        for pattern in self.texts(value, *at):
-            pattern = pattern.strip("\n")
+        for text in self.texts(value, *at):
+            pattern = text.strip("\n")
             try:
                 check(pattern)
             except PatternError as error:
@@ -523,7 +525,7 @@ class SpecReader:
     def _keep(self, value: Any, *at: Step) -> dict[str, str]:
         out = {}
         for target, source in self.mapping(value, None, *at).items():
-            if isinstance(target, str) and ecs.is_known(f"{target}.x"):
+            if ecs.is_known(f"{target}.x"):
                 out[target] = self.text(source, *at, target)
             else:
                 self.problem(

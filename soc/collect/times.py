@@ -23,7 +23,8 @@ MONTHS = {
 }
 
 FUTURE = timedelta(days=1)
-"""How far after `now` a time without a year may lie and still belong to this year: clocks and zones differ."""
+"""How far after `now` a time without a year may lie and still belong to this year: clocks and zones differ.
+"""
 
 _CACHE = 8192
 """Most minutes remembered at once by one reader."""
@@ -32,7 +33,8 @@ _ZONE = re.compile(r"([+-])(\d{2}):?(\d{2})?\Z")
 _ZONE_NAMES = {"Z": UTC, "z": UTC, "UTC": UTC, "GMT": UTC}
 
 _ISO = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*(Z|z|UTC|GMT|[+-]\d{2}:?\d{0,2})?)?\Z"
+    r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
+    r"\s*(Z|z|UTC|GMT|[+-]\d{2}:?\d{0,2})?)?\Z"
 )
 _CLF = re.compile(
     r"(\d{1,2})/([A-Za-z]{3})/(\d{4})[: ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*([+-]\d{4})?\Z"
@@ -48,8 +50,8 @@ _SLASH = re.compile(
     r"(\d{4})/(\d{2})/(\d{2})[ T-](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*(Z|[+-]\d{2}:?\d{2})?\Z"
 )
 _RFC2822 = re.compile(
-    r"(?:[A-Za-z]{3},?\s+)?(\d{1,2})[ -]([A-Za-z]{3})[a-z]*[ -](\d{4})\s+(\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?"
-    r"\s*(Z|UTC|GMT|[+-]\d{4})?\Z"
+    r"(?:[A-Za-z]{3},?\s+)?(\d{1,2})[ -]([A-Za-z]{3})[a-z]*[ -](\d{4})\s+"
+    r"(\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*(Z|UTC|GMT|[+-]\d{4})?\Z"
 )
 _US = re.compile(r"(\d{2})/(\d{2})/(\d{4})[- ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\Z")
 
@@ -81,7 +83,8 @@ def render(moment: datetime, fraction: str = "") -> str:
 
 
 class TimeReader:
-    """Reads times of one source: `zone` is that of times without one, `now` decides the year of times without one.
+    """Reads times of one source: `zone` is that of times without one, `now` decides the year of times
+    without one.
 
     Each method takes what the log wrote and gives event text, or None for text that is no such time.
     """
@@ -94,7 +97,10 @@ class TimeReader:
     def _local(
         self, parts: tuple[str, str | int, str, str, str, str], fraction: str | None, zone: str | None
     ) -> str:
-        """Year, month, day, hour, minute, second as digits, into event text. ValueError when there is no such time."""
+        """Year, month, day, hour, minute, second as digits, into event text.
+
+        ValueError when there is no such time.
+        """
         year, month, day, hour, minute, second = (int(part) for part in parts)
         # a leap second (60) is the last microsecond of its minute: no clock of ours knows it
         if second == 60:
@@ -127,7 +133,8 @@ class TimeReader:
         return out
 
     def iso(self, text: Any) -> str | None:
-        """`2022-10-14T07:55:53.123456+02:00` (RFC 3339, ISO 8601), with `T` or a space, any fraction, any zone; a date alone."""
+        """`2022-10-14T07:55:53.123456+02:00` (RFC 3339, ISO 8601), with `T` or a space, any fraction, any
+        zone; a date alone."""
         if type(text) is not str:
             return None
         if len(text) >= 19:
@@ -181,7 +188,8 @@ class TimeReader:
         return out
 
     def _year(self, month: int, day: int, hour: int, minute: int) -> int:
-        """The latest year in which this local time is not more than `FUTURE` after now (29 February included)."""
+        """The latest year in which this local time is not more than `FUTURE` after now (29 February
+        included)."""
         latest = self.now + FUTURE
         for year in range(latest.year, latest.year - 9, -1):
             try:
@@ -255,7 +263,8 @@ class TimeReader:
             return None
 
     def auto(self, value: Any) -> str | None:
-        """Whatever a JSON document calls a time: text of any form here, or seconds, milli-, micro- or nanoseconds."""
+        """Whatever a JSON document calls a time: text of any form here, or seconds, milli-, micro- or
+        nanoseconds."""
         if type(value) is str:
             for read in (self.iso, self.clf, self.rfc3164, self.rfc2822, self.slash, self.ctime, self.us):
                 if (out := read(value)) is not None:

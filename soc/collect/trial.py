@@ -1,4 +1,5 @@
-"""Trying a file: which collector recognises it, what its first events are, what the collector leaves unread."""
+"""Trying a file: which collector recognises it, what its first events are, what the collector leaves
+unread."""
 
 from __future__ import annotations
 

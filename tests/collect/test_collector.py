@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from soc.collect.check import lint, test as run_samples
+from soc.collect.check import lint
+from soc.collect.check import test as run_samples
 from soc.collect.collector import Context, load, load_collectors
 from soc.errors import ContentError, UsageError
 
@@ -52,7 +53,9 @@ def _write(folder: Path, name: str, text: str) -> Path:
         (("title: A log\n", ""), "title", 1),
     ],
 )
-def test_a_problem_is_named_with_its_line(tmp_path: Path, change: tuple[str, str], kind: str, line: int) -> None:
+def test_a_problem_is_named_with_its_line(
+    tmp_path: Path, change: tuple[str, str], kind: str, line: int
+) -> None:
     """Each kind of mistake is found at the line where it stands."""
     path = _write(tmp_path, "x", GOOD.format(name="x").replace(*change, 1))
     collector, problems = load(path)
@@ -62,12 +65,19 @@ def test_a_problem_is_named_with_its_line(tmp_path: Path, change: tuple[str, str
 
 def test_all_problems_are_found_at_once(tmp_path: Path) -> None:
     """Three mistakes in one file are three problems."""
-    text = GOOD.format(name="x").replace("layer: 1", "layer: 9").replace("source.ip", "source.xx").replace("info", "infos")
+    text = (
+        GOOD.format(name="x")
+        .replace("layer: 1", "layer: 9")
+        .replace("source.ip", "source.xx")
+        .replace("info", "infos")
+    )
     _, problems = load(_write(tmp_path, "x", text))
     assert {p.kind for p in problems} == {"layer", "unknown_field", "value"}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "a", "name: [", "\0", "- 1\n- 2", "name: x\nname: y", "!!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "a", "name: [", "\0", "- 1\n- 2", "name: x\nname: y", "!!python/object:os.system {}"]
+)
 def test_what_is_no_collector_is_a_problem(tmp_path: Path, text: str) -> None:
     """Empty files, lists, broken YAML and tags are problems, not exceptions."""
     collector, problems = load(_write(tmp_path, "x", text))
@@ -113,7 +123,9 @@ def test_an_unknown_name_suggests_near_ones(tmp_path: Path) -> None:
 
 def test_a_sample_that_does_not_hold_is_a_problem(tmp_path: Path) -> None:
     """What came out and what was expected both stand in the message, at the sample's line."""
-    collector, _ = load(_write(tmp_path, "x", GOOD.format(name="x").replace("message: hello,", "message: bye,")))
+    collector, _ = load(
+        _write(tmp_path, "x", GOOD.format(name="x").replace("message: hello,", "message: bye,"))
+    )
     assert collector is not None
     (problem,) = run_samples(collector)
     assert "message is 'hello', expected 'bye'" in problem.message
@@ -164,7 +176,8 @@ def test_cases_and_conditions(tmp_path: Path) -> None:
     assert collector is not None
     decoder = collector.decoder(Context())
     lines = {
-        "11 q": "many", "2 q": "few", "5 abc": "prefix", "5 xz": "suffix", "5 a--b": "contains", "5 123": "match",
+        "11 q": "many", "2 q": "few", "5 abc": "prefix", "5 xz": "suffix", "5 a--b": "contains",
+        "5 123": "match",
         "5 other it": "both", "5 q it": "either", "5 s": "either", "5 nothing": "other",
     }  # fmt: skip
     got = {line: (decoder.line(line.encode()) or {})["event.action"] for line in lines}

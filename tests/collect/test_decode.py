@@ -95,7 +95,7 @@ def test_lines_of_other_programs_go_to_their_collectors(collectors: Collectors) 
         b"Mar  2 10:00:00 h sshd[1]: Invalid user a from 192.0.2.7 port 1": "sshd.auth",
         b"Mar  2 10:00:00 h sudo: a : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh": "sudo.auth",
         b"Mar  2 10:00:00 h postfix/smtpd[1]: connect from unknown[192.0.2.7]": "postfix.mail",
-        b"Mar  2 10:00:00 h kernel: [1.0] [UFW BLOCK] IN=eth0 OUT= SRC=192.0.2.7 DST=192.0.2.8 PROTO=TCP": "iptables.log",
+        b"Mar  2 10:00:00 h kernel: [1.0] [UFW BLOCK] IN=eth0 SRC=192.0.2.7 DST=192.0.2.8": "iptables.log",
         b"Mar  2 10:00:00 h kernel: [1.0] usb 1-1: new device": "syslog.log",
         b"Mar  2 10:00:00 h ntpd[1]: synchronised": "syslog.log",
     }
@@ -107,7 +107,7 @@ def test_lines_of_other_programs_go_to_their_collectors(collectors: Collectors) 
 
 def test_values_that_do_not_fit_move_aside(collectors: Collectors) -> None:
     """A port that is none is kept as text beside the event, which is otherwise whole."""
-    line = b'{"timestamp":"2026-03-02T07:14:09Z","event_type":"flow","src_ip":"nobody","src_port":"many","dest_ip":"192.0.2.1"}'
+    line = b'{"event_type":"flow","src_ip":"nobody","src_port":"many","dest_ip":"192.0.2.1"}'
     event = collectors["suricata"].decoder(Context(now=NOW)).line(line)
     assert event is not None
     assert sorted(event["soc.misfit"]) == ["source.ip=nobody", "source.port=many"]
@@ -116,7 +116,9 @@ def test_values_that_do_not_fit_move_aside(collectors: Collectors) -> None:
 
 def test_a_document_cannot_forge_what_only_we_know(collectors: Collectors) -> None:
     """Provenance and `pipeline_error` of a JSON line are not taken over."""
-    line = b'{"soc.layer": 4, "soc": {"collector": "x"}, "event": {"kind": "pipeline_error", "original": "y"}, "a": 1}'
+    line = (
+        b'{"soc.layer": 4, "soc": {"collector": "x"}, "event": {"kind": "pipeline_error", "original": "y"}}'
+    )
     event = collectors["jsonl"].decoder(Context(now=NOW)).line(line)
     assert event is not None
     assert (event["soc.layer"], event["soc.collector"], event["event.kind"]) == (1, "jsonl", "event")
@@ -138,13 +140,42 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
-_KEYS = ["timestamp", "event_type", "src_ip", "dest_port", "alert", "dns", "http", "tls", "winlog", "Event", "System",
-         "EventData", "EventID", "rule", "agent", "ts", "uid", "query", "qtype_name", "id.orig_h", "severity",
-         "threat_name", "@timestamp", "soc", "event", "message", "proto", "vlan", "data", "fileinfo"]  # fmt: skip
+_KEYS = [
+    *(
+        "timestamp",
+        "event_type",
+        "src_ip",
+        "dest_port",
+        "alert",
+        "dns",
+        "http",
+        "tls",
+        "winlog",
+        "Event",
+        "System",
+    ),
+    *(
+        "EventData",
+        "EventID",
+        "rule",
+        "agent",
+        "ts",
+        "uid",
+        "query",
+        "qtype_name",
+        "id.orig_h",
+        "severity",
+        "data",
+    ),
+    *("threat_name", "@timestamp", "soc", "event", "message", "proto", "vlan", "fileinfo"),
+]
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.dictionaries(st.sampled_from(_KEYS), _JSON, max_size=8), st.sampled_from(["alert", "dns", "http", "flow", "smtp"]))
+@given(
+    st.dictionaries(st.sampled_from(_KEYS), _JSON, max_size=8),
+    st.sampled_from(["alert", "dns", "http", "flow", "smtp"]),
+)
 def test_no_document_breaks_a_decoder(collectors: Collectors, document: dict[str, object], kind: str) -> None:
     """Values of any type under the names that collectors read give an event of the right types."""
     import json

@@ -26,7 +26,7 @@ def test_a_file_of_its_samples_is_recognised(name: str, collectors: Collectors, 
     """Each collector's samples, under a name that says nothing, are given to that collector."""
     collector = collectors[name]
     texts = [s.text for s in collector.samples if s.text][:1]
-    own = [line for s in collector.samples for line in s.lines if line and not s.count == 0]
+    own = [line for s in collector.samples for line in s.lines if line and s.count != 0]
     if not texts and not own:
         pytest.skip("its samples are no text")
     file = tmp_path / "file.dat"
@@ -36,7 +36,9 @@ def test_a_file_of_its_samples_is_recognised(name: str, collectors: Collectors, 
     found = recognise(file, collectors)
     assert found is not None
     alike = {"nginx", "apache"}  # both write the common log format; only the name of a file tells them apart
-    assert found.name == name or {found.name, name} == alike, [(c.collector.name, c.score) for c in claims(file, collectors)]
+    assert found.name == name or {found.name, name} == alike, [
+        (c.collector.name, c.score) for c in claims(file, collectors)
+    ]
 
 
 def test_a_log_of_many_programs_is_syslog(collectors: Collectors, tmp_path: Path) -> None:

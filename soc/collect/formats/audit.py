@@ -16,7 +16,8 @@ from typing import Any
 from soc.event import Event
 
 _HEAD = re.compile(
-    r"(?:.*?\baudit(?:d|spd|\[\d+\])?(?:\[\d+\])?: )?(?:\[[^\]]*\] )?(?:audit: )?(?:node=(\S+) )?type=(\S+) (?:msg=)?audit\((\d{1,12}(?:\.\d{1,9})?):(\d{1,20})\):\s*(.*)",
+    r"(?:.*?\baudit(?:d|spd|\[\d+\])?(?:\[\d+\])?: )?(?:\[[^\]]*\] )?(?:audit: )?(?:node=(\S+) )?"
+    r"type=(\S+) (?:msg=)?audit\((\d{1,12}(?:\.\d{1,9})?):(\d{1,20})\):\s*(.*)",
     re.ASCII | re.DOTALL,
 )
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+\Z")
@@ -58,26 +59,32 @@ _DIGITS_STAY = frozenset({"op", "data"})
 SYSCALLS = {
     "c000003e": {
         "0": "read", "1": "write", "2": "open", "3": "close", "9": "mmap", "41": "socket", "42": "connect",
-        "43": "accept", "49": "bind", "50": "listen", "56": "clone", "57": "fork", "58": "vfork", "59": "execve",
+        "43": "accept", "49": "bind", "50": "listen", "56": "clone", "57": "fork", "58": "vfork",
+        "59": "execve",
         "62": "kill", "76": "truncate", "77": "ftruncate", "80": "chdir", "82": "rename", "83": "mkdir",
-        "84": "rmdir", "85": "creat", "86": "link", "87": "unlink", "88": "symlink", "90": "chmod", "91": "fchmod",
+        "84": "rmdir", "85": "creat", "86": "link", "87": "unlink", "88": "symlink", "90": "chmod",
+        "91": "fchmod",
         "92": "chown", "93": "fchown", "94": "lchown", "101": "ptrace", "105": "setuid", "106": "setgid",
         "113": "setreuid", "114": "setregid", "117": "setresuid", "119": "setresgid", "159": "adjtimex",
         "161": "chroot", "164": "settimeofday", "165": "mount", "166": "umount2", "169": "reboot",
         "170": "sethostname", "171": "setdomainname", "175": "init_module", "176": "delete_module",
         "188": "setxattr", "227": "clock_settime", "257": "openat", "258": "mkdirat", "260": "fchownat",
         "263": "unlinkat", "264": "renameat", "265": "linkat", "266": "symlinkat", "268": "fchmodat",
-        "272": "unshare", "288": "accept4", "308": "setns", "310": "process_vm_readv", "311": "process_vm_writev",
+        "272": "unshare", "288": "accept4", "308": "setns", "310": "process_vm_readv",
+        "311": "process_vm_writev",
         "313": "finit_module", "316": "renameat2", "319": "memfd_create", "321": "bpf", "322": "execveat",
         "323": "userfaultfd", "425": "io_uring_setup", "435": "clone3", "437": "openat2",
     },
     "c00000b7": {
-        "35": "unlinkat", "40": "mount", "53": "fchmodat", "54": "fchownat", "56": "openat", "105": "init_module",
-        "106": "delete_module", "117": "ptrace", "198": "socket", "200": "bind", "203": "connect", "220": "clone",
+        "35": "unlinkat", "40": "mount", "53": "fchmodat", "54": "fchownat", "56": "openat",
+        "105": "init_module",
+        "106": "delete_module", "117": "ptrace", "198": "socket", "200": "bind", "203": "connect",
+        "220": "clone",
         "221": "execve", "273": "finit_module", "276": "renameat2", "280": "bpf", "281": "execveat",
     },
 }  # fmt: skip
-"""Names of system calls that rules ask for, by architecture: x86-64 and arm64 (Linux, `unistd_64.h`, `unistd.h`)."""
+"""Names of system calls that rules ask for, by architecture: x86-64 and arm64 (Linux, `unistd_64.h`,
+`unistd.h`)."""
 
 UNSET = {"4294967295", "-1", "unset"}
 """What stands for "no user signed in" in `auid`."""
@@ -88,7 +95,7 @@ def parse(line: str) -> dict[str, Any] | None:
     found = _HEAD.match(line)
     if found is None:
         stripped = line.strip()
-        if stripped in {"----"} or stripped.startswith("time->"):  # what ausearch puts between events
+        if stripped == "----" or stripped.startswith("time->"):  # what ausearch puts between events
             return None
         raise ValueError("not an audit record: it has no type=… msg=audit(time:serial):")
     node, kind, time, serial, rest = found.groups()
@@ -116,7 +123,8 @@ def _pairs(fields: dict[str, Any], text: str, *, arguments: bool = False) -> Non
     """All `key=value` of a record; those within `msg='…'` too, which user-space programs write.
 
     A value never holds a blank: the kernel writes such a value as hexadecimal digits. Only what user-space
-    programs say they do (`op=adding user`) runs on. `arguments`: `a0`, `a1`, … are text (EXECVE), not numbers.
+    programs say they do (`op=adding user`) runs on. `arguments`: `a0`, `a1`, … are text (EXECVE), not
+    numbers.
     """
     outer, quote, inner = text.partition("msg='")
     found: dict[str, str] = dict(_PAIR.findall(outer))
@@ -190,7 +198,8 @@ def _arguments(out: dict[str, Any], fields: dict[str, Any]) -> None:
 
 
 def _address(out: dict[str, Any], digits: str) -> None:
-    """The address of a socket call: `struct sockaddr` in hexadecimal (family in host order, then network order)."""
+    """The address of a socket call: `struct sockaddr` in hexadecimal (family in host order, then network
+    order)."""
     import ipaddress
 
     try:

@@ -15,7 +15,8 @@ MAGIC = b"ElfFile\0"
 
 
 def records(path: Path, options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]] | Broken]:  # noqa: ARG001 - the signature of every file format
-    """The records of a file in its order; what is damaged or cut off is `Broken`, and reading goes on behind it."""
+    """The records of a file in its order; what is damaged or cut off is `Broken`, and reading goes on
+    behind it."""
     import evtx
 
     with path.open("rb") as stream:
@@ -31,7 +32,7 @@ def records(path: Path, options: Mapping[str, Any]) -> Iterator[tuple[str, dict[
         return
     while True:
         try:
-            raw = next(found)
+            raw: Any = next(found)
         except StopIteration:
             break
         except (RuntimeError, OSError, ValueError) as error:

@@ -1,8 +1,8 @@
 """Indicators from outside: plain and CSV lists, MISP events, STIX 2.1 bundles, in one shape.
 
-The shape: `type value` and by type one of `ip cidr domain url md5 sha1 sha256 email`, then `port name description
-confidence tlp first last valid_until provider reference tags id time`. `confidence` runs from 0 to 100 (STIX 2.1,
-appendix A), `tlp` is one of CLEAR, GREEN, AMBER, AMBER+STRICT, RED (FIRST TLP 2.0).
+The shape: `type value` and by type one of `ip cidr domain url md5 sha1 sha256 email`, then `port name
+description confidence tlp first last valid_until provider reference tags id time`. `confidence` runs from 0
+to 100 (STIX 2.1, appendix A), `tlp` is one of CLEAR, GREEN, AMBER, AMBER+STRICT, RED (FIRST TLP 2.0).
 """
 
 from __future__ import annotations
@@ -62,6 +62,15 @@ _HEADER = frozenset(
         "c2_ip",
     ]
 )
+
+
+_TYPE_WORDS = frozenset(
+    {
+        *("ip", "ipv4", "ipv6", "ipv4-addr", "ipv6-addr", "domain", "domain-name", "hostname", "url", "file"),
+        *("hash", "md5", "sha1", "sha256", "email"),
+    }
+)
+"""Cells that only say what kind of value stands beside them."""
 
 
 def refang(value: str) -> str:
@@ -131,9 +140,10 @@ def tlp(word: Any) -> str | None:
 def parse_line(line: str) -> Indicator | None:
     """A line of a list: a value alone, or cells of which one is the value; None for a comment or a header.
 
-    The cells are told by what they hold, so columns may stand in any order: the first value that can be looked
-    for, dates (first seen or valid from, then valid until), a number up to 100 (confidence), a TLP marking, a URL
-    behind the value (reference), a port; what is left is the description. ValueError where no cell is a value.
+    The cells are told by what they hold, so columns may stand in any order: the first value that can be
+    looked for, dates (first seen or valid from, then valid until), a number up to 100 (confidence), a TLP
+    marking, a URL behind the value (reference), a port; what is left is the description. ValueError where no
+    cell is a value.
     """
     text = line.strip()
     if text.startswith(("#", ";", "//")):
@@ -178,8 +188,7 @@ def _describe(indicator: Indicator, cells: list[str]) -> None:
                 indicator["port"] = cell
         elif _URL.match(cell):
             indicator["reference"] = cell
-        elif cell.lower() not in {"ip", "ipv4", "ipv6", "ipv4-addr", "ipv6-addr", "domain", "domain-name", "url", "file",
-                                  "hash", "md5", "sha1", "sha256", "hostname", "email"}:  # fmt: skip
+        elif cell.lower() not in _TYPE_WORDS:
             words.append(cell)
     if dates:
         indicator["first"] = dates[0]
@@ -206,13 +215,28 @@ def _source(document: Any) -> str:
     return orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-_MISP_TYPES = {"ip-src", "ip-dst", "ip-src|port", "ip-dst|port", "domain", "hostname", "domain|ip", "hostname|port", "url",
-               "uri", "link", "md5", "sha1", "sha256", "sha512", "filename|md5", "filename|sha1", "filename|sha256",
-               "email", "email-src", "email-dst", "malware-sample", "ja3-fingerprint-md5"}  # fmt: skip
+_MISP_TYPES = frozenset(
+    {
+        *(
+            "ip-src",
+            "ip-dst",
+            "ip-src|port",
+            "ip-dst|port",
+            "domain",
+            "hostname",
+            "domain|ip",
+            "hostname|port",
+        ),
+        *("url", "uri", "link", "md5", "sha1", "sha256", "sha512", "filename|md5", "filename|sha1"),
+        *("filename|sha256", "email", "email-src", "email-dst", "malware-sample", "ja3-fingerprint-md5"),
+    }
+)
+"""Types of attributes whose value can be looked for."""
 
 
 def misp(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: ARG001 - the signature of every file format
-    """A MISP export: one event, a list of events, or the answer of its search; an indicator for each attribute."""
+    """A MISP export: one event, a list of events, or the answer of its search; an indicator for each
+    attribute."""
     document = _document(path)
     if isinstance(document, Broken):
         yield document
@@ -306,7 +330,8 @@ _MARKINGS = {
 
 
 def stix(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: ARG001 - the signature of every file format
-    """A STIX 2.0 or 2.1 bundle: an indicator for each value that a pattern of an indicator object compares with."""
+    """A STIX 2.0 or 2.1 bundle: an indicator for each value that a pattern of an indicator object compares
+    with."""
     document = _document(path)
     if isinstance(document, Broken):
         yield document

@@ -19,7 +19,8 @@ class Format:
 
     `target` is `module:function`: for lines it takes a line (str) and gives a mapping, or None for a line
     that is no record, or raises ValueError with the reason; for files it takes the path and the options and
-    yields mappings, or `Broken`. `raws` names all raw values that there are (None: any path into the mapping).
+    yields mappings, or `Broken`. `raws` names all raw values that there are (None: any path into the
+    mapping).
     """
 
     framing: Framing

@@ -1,7 +1,7 @@
 """Reports of scanners, finding by finding, in one shape.
 
-The shape (all optional): `check name description solution evidence severity score vector cve cwe references host
-ip fqdn port protocol service url file line package version fixed time scanner id`. `severity` is one of
+The shape (all optional): `check name description solution evidence severity score vector cve cwe references
+host ip fqdn port protocol service url file line package version fixed time scanner id`. `severity` is one of
 critical, high, medium, low, info; `id` names a finding across reports: what was found, and where.
 """
 
@@ -35,7 +35,8 @@ MAX_CELL = 16 << 20
 
 _SEVERITIES = {
     "0": "info", "1": "low", "2": "medium", "3": "high", "4": "critical",
-    "none": "info", "info": "info", "informational": "info", "information": "info", "log": "info", "note": "low",
+    "none": "info", "info": "info", "informational": "info", "information": "info", "log": "info",
+    "note": "low",
     "unknown": "info", "undefined": "info", "low": "low", "moderate": "medium", "medium": "medium",
     "warning": "medium", "error": "high", "important": "high", "high": "high", "critical": "critical",
     "serious": "critical", "false positive": "info", "alarm": "high",
@@ -165,9 +166,15 @@ def _pick(row: Mapping[str, str], *names: str) -> str:
     return next((row[name].strip() for name in names if (row.get(name) or "").strip()), "")
 
 
+_SCORE_COLUMNS = (
+    *("definition.cvss3.base_score", "cvss v3 base score", "cvss v3.0 base score", "cvssv3", "cvss"),
+    *("definition.cvss2.base_score", "cvss v2 base score", "cvss v2.0 base score"),
+)
+"""Columns of a CVSS score, the newest version first."""
+
+
 def _nessus_row(row: Mapping[str, str]) -> Finding:
-    score = _pick(row, "definition.cvss3.base_score", "cvss v3 base score", "cvss v3.0 base score", "cvssv3", "cvss",
-                  "definition.cvss2.base_score", "cvss v2 base score", "cvss v2.0 base score")  # fmt: skip
+    score = _pick(row, *_SCORE_COLUMNS)
     return _finding(
         "nessus",
         check=_pick(row, "plugin id", "plugin", "definition.id"),
@@ -192,7 +199,10 @@ def _nessus_row(row: Mapping[str, str]) -> Finding:
 
 
 def _rows(path: Path, convert: Any, must: tuple[str, ...]) -> Iterator[Record]:
-    """The rows of a CSV report; names of columns are compared in small letters. Blank rows are no findings."""
+    """The rows of a CSV report; names of columns are compared in small letters.
+
+    Blank rows are no findings.
+    """
     csv.field_size_limit(MAX_CELL)
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         first = stream.readline()
@@ -502,7 +512,8 @@ def _trivy_result(result: Mapping[str, Any], owner: Mapping[str, Any], created: 
             "trivy", **where, check=item.get("ID"), name=item.get("Title"), family="misconfiguration",
             severity=severity(item.get("Severity")), description=item.get("Description"),
             solution=item.get("Resolution"), evidence=item.get("Message"),
-            references=_listed(item.get("References"))[:20], file=result.get("Target"), line=cause.get("StartLine"),
+            references=_listed(item.get("References"))[:20], file=result.get("Target"),
+            line=cause.get("StartLine"),
         )  # fmt: skip
     for item in map(_mapping, _listed(result.get("Secrets"))):
         yield _source({**item, "Match": "(left out)", "Code": None}), _finding(

@@ -1,4 +1,5 @@
-"""The header of a syslog line: RFC 3164, RFC 5424, and the forms that rsyslog, syslog-ng and journald write."""
+"""The header of a syslog line: RFC 3164, RFC 5424, and the forms that rsyslog, syslog-ng and journald
+write."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import NamedTuple
 _BSD_TIME = r"[A-Z][a-z]{2} [ 0-9]?\d(?: \d{4})? \d\d:\d\d:\d\d(?:\.\d{1,9})?"
 _ISO_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 
-# The tag ends at `[pid]` or at a colon; some programs (named, Apache's logger) leave the colon out after the pid.
+# The tag ends at `[pid]` or at a colon; some programs (named, Apache's logger) leave the colon out after
+# the pid.
 # A header without a host (`Nov 23 21:50:37 sshd[8148]: …`, `dmesg`-like) is told by its tag with a pid.
 _HEADER = re.compile(
     r"(?:<(\d{1,3})>)?"

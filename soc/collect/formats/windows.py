@@ -1,11 +1,12 @@
 """Windows events as JSON, whoever wrote them, in one shape.
 
-Read are: the JSON of EVTX records (`{"Event": {"System": …, "EventData": …}}`, attributes under `#attributes`
-or with `@`), Winlogbeat (nested or dotted), and flat forms such as NXLog's (`EventID`, `Channel`, `Hostname` and
-the event's data beside them).
+Read are: the JSON of EVTX records (`{"Event": {"System": …, "EventData": …}}`, attributes under
+`#attributes` or with `@`), Winlogbeat (nested or dotted), and flat forms such as NXLog's (`EventID`,
+`Channel`, `Hostname` and the event's data beside them).
 
-The shape: `time channel id provider provider_guid computer record_id level task opcode keywords version pid tid
-sid activity_id message`, and `data`: every value of EventData or UserData as text, as Windows renders it.
+The shape: `time channel id provider provider_guid computer record_id level task opcode keywords version pid
+tid sid activity_id message`, and `data`: every value of EventData or UserData as text, as Windows renders
+it.
 """
 
 from __future__ import annotations
@@ -58,13 +59,15 @@ _FLAT_TIMES = (
     "timestamp",
 )
 _FLAT_NOISE = frozenset(
-    {"SourceModuleName", "SourceModuleType", "EventReceivedTime", "EventType", "Severity", "SeverityValue", "@version",
+    {"SourceModuleName", "SourceModuleType", "EventReceivedTime", "EventType", "Severity", "SeverityValue",
+    "@version",
      "host", "port", "tags", "Category", "OpcodeValue"}
 )  # fmt: skip
 
 
 def parse_line(line: str) -> dict[str, Any] | None:
-    """A line of JSON as a record; None for the brackets of an array, ValueError where it is no Windows event."""
+    """A line of JSON as a record; None for the brackets of an array, ValueError where it is no Windows
+    event."""
     document = parse(line)
     return None if document is None else record(document)
 
@@ -149,7 +152,8 @@ def _from_xml(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data(out: dict[str, Any], part: Any) -> None:
-    """The values of EventData or UserData, by name; values without a name are `param1`, … and together `Data`."""
+    """The values of EventData or UserData, by name; values without a name are `param1`, … and together
+    `Data`."""
     if isinstance(part, list):
         items = [i for i in part if isinstance(i, dict)]
         named = [(text(_attributes(i).get("Name")), _scalar(i)) for i in items]
@@ -234,7 +238,7 @@ def _from_flat(document: Mapping[str, Any]) -> dict[str, Any]:
             out.setdefault(known, text(value))
         if name in _FLAT_NOISE or isinstance(value, dict):
             continue
-        if known in {None, "task", "level"} or name in {"ProviderName"}:
+        if known in {None, "task", "level"} or name == "ProviderName":
             data[name] = [text(v) for v in value] if isinstance(value, list) else text(value)
     for name in ("EventData", "UserData"):
         if isinstance(part := document.get(name), dict):

@@ -21,8 +21,8 @@ def elements(
 ) -> Iterator[Element | Broken]:
     """Elements with a wanted name, each complete, in the order of their ends; then they are let go.
 
-    `began` is called with every element when it begins (attributes are there, children are not). What cannot be
-    read ends the iteration with `Broken`.
+    `began` is called with every element when it begins (attributes are there, children are not). What cannot
+    be read ends the iteration with `Broken`.
     """
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import iterparse
@@ -55,7 +55,7 @@ def elements(
 
 
 def text_of(element: Element | None, path: str = ".") -> str:
-    """The text of a child (or of the element itself), without white space around it; "" when there is none."""
+    """The text of a child (or of the element itself) without white space around it; "" for none."""
     found = element if path == "." or element is None else element.find(path)
     return (found.text or "").strip() if found is not None else ""
 

@@ -18,9 +18,9 @@ HEAD = "msg=audit(1772435649.120:501): "
         (f'type=SYSCALL {HEAD}comm="cafe" exe=2F746D702F6120622F78', "exe", "/tmp/a b/x"),
         (f"type=SYSCALL {HEAD}a0=55d0 a1=cafe items=1", "a1", "cafe"),
         (f"type=PATH {HEAD}item=0 name=2F6574632F6E677579E1BB856E inode=12", "name", "/etc/nguyễn"),
-        (f"type=ADD_USER {HEAD}pid=1 uid=0 msg='op=adding user acct=\"binh\" exe=\"/usr/sbin/useradd\" res=success'", "op",
+        (f"type=ADD_USER {HEAD}pid=1 uid=0 msg='op=adding user acct=\"binh\" res=success'", "op",
          "adding user"),
-        (f"type=ADD_USER {HEAD}pid=1 uid=0 msg='op=adding user acct=\"binh\" exe=\"/usr/sbin/useradd\" res=success'", "acct",
+        (f"type=ADD_USER {HEAD}pid=1 uid=0 msg='op=adding user acct=\"binh\" res=success'", "acct",
          "binh"),
         (f'type=SYSCALL {HEAD}uid=0 auid=4294967295\x1dUID="root" AUID="unset"', "UID", "root"),
     ],
@@ -66,7 +66,7 @@ def test_socket_addresses_are_read(digits: str, ip: str | None, port: int | None
 
 def test_a_prefix_of_the_kernel_is_passed_over() -> None:
     """Without auditd the kernel logs records itself."""
-    record = parse("Mar  2 10:00:00 h kernel: audit: type=1400 audit(1772435649.120:7): apparmor=\"DENIED\"")
+    record = parse('Mar  2 10:00:00 h kernel: audit: type=1400 audit(1772435649.120:7): apparmor="DENIED"')
     assert record is not None
     assert (record["record_type"], record["serial"]) == ("1400", "7")
 
@@ -74,7 +74,7 @@ def test_a_prefix_of_the_kernel_is_passed_over() -> None:
 def test_joining_puts_the_records_of_one_event_together() -> None:
     """SYSCALL, EXECVE and PROCTITLE of one serial number are one event; the next number begins another."""
     lines = [
-        f'type=SYSCALL {HEAD}arch=c000003e syscall=59 success=yes ppid=1 pid=2 uid=0 comm="sh" exe="/bin/sh" key="exec"',
+        f'type=SYSCALL {HEAD}arch=c000003e syscall=59 success=yes pid=2 uid=0 exe="/bin/sh" key="exec"',
         f'type=EXECVE {HEAD}argc=2 a0="sh" a1="-i"',
         f"type=CWD {HEAD}cwd=\"/root\"",
         "type=SYSCALL msg=audit(1772435649.120:502): arch=c000003e syscall=2 success=no pid=3",

@@ -25,7 +25,12 @@ from soc.collect.formats.registry import Broken
         ("hxxps://c2.example.net/a?b=1", "url", "url", "https://c2.example.net/a?b=1"),
         ("hxxp://203.0.113[.]7/x", "url", "host", "203.0.113.7"),
         ("d41d8cd98f00b204e9800998ecf8427e", "file", "md5", "d41d8cd98f00b204e9800998ecf8427e"),
-        ("DA39A3EE5E6B4B0D3255BFEF95601890AFD80709", "file", "sha1", "da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+        (
+            "DA39A3EE5E6B4B0D3255BFEF95601890AFD80709",
+            "file",
+            "sha1",
+            "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        ),
         ("an@example.org", "email-addr", "email", "an@example.org"),
     ],
 )
@@ -36,7 +41,10 @@ def test_a_value_says_what_it_is(value: str, kind: str, field: str, expected: st
     assert (found["type"], found[field]) == (kind, expected)
 
 
-@pytest.mark.parametrize("value", ["", "x", "hello world", "1.2.3", "999.1.1.1", "a:b:c", "..", "-", "/", "http://", "a" * 5000, "\0"])
+@pytest.mark.parametrize(
+    "value",
+    ["", "x", "hello world", "1.2.3", "999.1.1.1", "a:b:c", "..", "-", "/", "http://", "a" * 5000, "\0"],
+)
 def test_what_cannot_be_looked_for_is_nothing(value: str) -> None:
     """Words and broken addresses are no indicators."""
     assert classify(value) is None
@@ -48,7 +56,12 @@ def test_cells_may_stand_in_any_order() -> None:
     two = parse_line("2026-01-01;TLP:RED;192.0.2.7;80;https://example.org/r;2026-02-01;botnet")
     assert one == two
     assert one is not None
-    assert (one["confidence"], one["tlp"], one["first"], one["valid_until"]) == (80, "RED", "2026-01-01", "2026-02-01")
+    assert (one["confidence"], one["tlp"], one["first"], one["valid_until"]) == (
+        80,
+        "RED",
+        "2026-01-01",
+        "2026-02-01",
+    )
 
 
 @pytest.mark.parametrize("line", ["# x", "; x", "// x", "ip,port,first_seen", '"first_seen_utc","dst_ip"'])
@@ -63,8 +76,14 @@ def test_a_line_without_a_value_is_an_error() -> None:
         parse_line("some words, more words")
 
 
-@pytest.mark.parametrize("raw", ["", "{", "[]", "{}", "null", '{"Event": 1}', '{"Event": {"Attribute": [1, {"type": "ip-src"}]}}',
-                                 '{"objects": 1}', '{"type":"bundle","objects":[1,{"type":"indicator"}]}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("", "{", "[]", "{}", "null", '{"Event": 1}', '{"objects": 1}'),
+        '{"Event": {"Attribute": [1, {"type": "ip-src"}]}}',
+        '{"type":"bundle","objects":[1,{"type":"indicator"}]}',
+    ],
+)
 def test_strange_documents_are_broken_not_crashes(raw: str, tmp_path: Path) -> None:
     """Whatever a file holds, a reader gives indicators or `Broken`."""
     file = tmp_path / "x.json"
@@ -76,7 +95,11 @@ def test_strange_documents_are_broken_not_crashes(raw: str, tmp_path: Path) -> N
 def test_answers_of_a_search_are_read(tmp_path: Path) -> None:
     """`{"response": [{"Event": …}]}` and objects within an event."""
     attribute = {"type": "domain|ip", "value": "c2.example.net|203.0.113.7", "to_ids": True}
-    event: dict[str, Any] = {"info": "i", "Attribute": [], "Object": [{"Attribute": [attribute, {**attribute, "deleted": True}]}]}
+    event: dict[str, Any] = {
+        "info": "i",
+        "Attribute": [],
+        "Object": [{"Attribute": [attribute, {**attribute, "deleted": True}]}],
+    }
     file = tmp_path / "x.json"
     file.write_text(json.dumps({"response": [{"Event": event}]}))
     (found,) = misp(file, {})
@@ -85,7 +108,12 @@ def test_answers_of_a_search_are_read(tmp_path: Path) -> None:
 
 
 def _bundle(**parts: Any) -> str:
-    base = {"type": "indicator", "id": "indicator--1", "pattern_type": "stix", "pattern": "[ipv4-addr:value = '203.0.113.7']"}
+    base = {
+        "type": "indicator",
+        "id": "indicator--1",
+        "pattern_type": "stix",
+        "pattern": "[ipv4-addr:value = '203.0.113.7']",
+    }
     return json.dumps({"type": "bundle", "objects": [{**base, **parts}]})
 
 
@@ -95,7 +123,10 @@ def _bundle(**parts: Any) -> str:
         ("[ipv4-addr:value = '203.0.113.7']", ["203.0.113.7"]),
         ("[ipv4-addr:value ISSUBSET '198.51.100.0/24']", ["198.51.100.0/24"]),
         ("[file:hashes.'SHA-256' = '" + "a" * 64 + "' AND file:name = 'x.exe']", ["a" * 64]),
-        ("[domain-name:value = 'a.example'] OR [url:value = 'http://a.example/\\'x']", ["a.example", "http://a.example/'x"]),
+        (
+            "[domain-name:value = 'a.example'] OR [url:value = 'http://a.example/\\'x']",
+            ["a.example", "http://a.example/'x"],
+        ),
         ("[network-traffic:dst_ref.value = '203.0.113.7']", ["203.0.113.7"]),
     ],
 )

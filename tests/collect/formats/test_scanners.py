@@ -17,9 +17,12 @@ FOLDERS = {"tenable": "nessus"}
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize(
     "raw",
-    [b"\0" * 100, b"<a", b"<a/>", b"<?xml version='1.0'?><a><b></a>", b"{", b"{}", b"[1, 2]", b'"x"', b"\xff\xfe<a/>",
-     b"a,b,c\n1,2,3\n", b"<" * 5000, b"[" * 5000, b'{"runs": [1, {"results": [1, {}]}], "Results": [1, {"Vulnerabilities": [1]}]}'],
-)  # fmt: skip
+    [
+        *(b"\0" * 100, b"<a", b"<a/>", b"<?xml version='1.0'?><a><b></a>", b"\xff\xfe<a/>", b"<" * 5000),
+        *(b"{", b"{}", b"[1, 2]", b'"x"', b"[" * 5000, b"a,b,c\n1,2,3\n"),
+        b'{"runs": [1, {"results": [1, {}]}], "Results": [1, {"Vulnerabilities": [1]}]}',
+    ],
+)
 def test_strange_files_are_broken_not_crashes(name: str, raw: bytes, tmp_path: Path) -> None:
     """Whatever a file holds, a reader gives findings or `Broken`."""
     file = tmp_path / "report"
@@ -61,7 +64,8 @@ def test_memory_does_not_grow_with_a_report(tmp_path: Path) -> None:
         for host in range(60):
             stream.write(f'<ReportHost name="h{host}">')
             for i in range(100):
-                stream.write(f'<ReportItem port="1" pluginID="{i}" pluginName="n"><plugin_output>{"x" * 10_000}</plugin_output></ReportItem>')
+                output = f"<plugin_output>{'x' * 10_000}</plugin_output>"
+                stream.write(f'<ReportItem port="1" pluginID="{i}" pluginName="n">{output}</ReportItem>')
             stream.write("</ReportHost>")
         stream.write("</Report></NessusClientData_v2>")
     tracemalloc.start()
@@ -76,7 +80,11 @@ def test_the_id_of_a_finding_is_what_and_where(tmp_path: Path) -> None:
     """The same finding in the next report has the same id; on another port it is another."""
     line = '{{"template-id":"t","info":{{"name":"n"}},"host":"h","matched-at":"h:{}","timestamp":"{}"}}\n'
     ids = []
-    for port, time in (("80", "2026-01-01T00:00:00Z"), ("80", "2026-02-01T00:00:00Z"), ("81", "2026-02-01T00:00:00Z")):
+    for port, time in (
+        ("80", "2026-01-01T00:00:00Z"),
+        ("80", "2026-02-01T00:00:00Z"),
+        ("81", "2026-02-01T00:00:00Z"),
+    ):
         file = tmp_path / "n.jsonl"
         file.write_text(line.format(port, time) * 2)
         first, second = list(scanners.nuclei(file, {}))
@@ -89,7 +97,16 @@ def test_the_id_of_a_finding_is_what_and_where(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("score", "expected"),
-    [("0.0", "info"), ("0.1", "low"), (3.9, "low"), ("4.0", "medium"), (7, "high"), ("9.0", "critical"), ("x", "info"), (None, "info")],
+    [
+        ("0.0", "info"),
+        ("0.1", "low"),
+        (3.9, "low"),
+        ("4.0", "medium"),
+        (7, "high"),
+        ("9.0", "critical"),
+        ("x", "info"),
+        (None, "info"),
+    ],
 )
 def test_severity_of_a_score(score: object, expected: str) -> None:
     """The bands of CVSS v3.1."""
@@ -99,7 +116,13 @@ def test_severity_of_a_score(score: object, expected: str) -> None:
 def test_a_secret_is_not_copied(tmp_path: Path) -> None:
     """What Trivy found as a secret does not travel into events."""
     file = tmp_path / "t.json"
-    secret = {"RuleID": "r", "Severity": "HIGH", "Title": "t", "Match": "TOKEN=hunter2", "Code": {"Lines": ["hunter2"]}}
+    secret = {
+        "RuleID": "r",
+        "Severity": "HIGH",
+        "Title": "t",
+        "Match": "TOKEN=hunter2",
+        "Code": {"Lines": ["hunter2"]},
+    }
     file.write_text(json.dumps({"SchemaVersion": 2, "Results": [{"Target": "f", "Secrets": [secret]}]}))
     (found,) = scanners.trivy(file, {})
     assert "hunter2" not in str(found)

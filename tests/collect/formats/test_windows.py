@@ -31,19 +31,31 @@ def test_values_without_names_are_numbered_and_kept_together() -> None:
 
 def test_data_as_a_list_of_named_values() -> None:
     """The shape of XML-to-JSON converters."""
-    event = {"System": {"EventID": 1}, "EventData": {"Data": [{"@Name": "Image", "#text": "x"}, {"@Name": "N", "#text": 1}]}}
+    event = {
+        "System": {"EventID": 1},
+        "EventData": {"Data": [{"@Name": "Image", "#text": "x"}, {"@Name": "N", "#text": 1}]},
+    }
     assert record({"Event": event})["data"] == {"Image": "x", "N": "1"}
 
 
 def test_user_data_is_flattened() -> None:
     """What stands below an element of its own is data of the event."""
-    event = {"System": {"EventID": 1102}, "UserData": {"LogFileCleared": {"#attributes": {"xmlns": "u"}, "SubjectUserName": "a"}}}
+    event = {
+        "System": {"EventID": 1102},
+        "UserData": {"LogFileCleared": {"#attributes": {"xmlns": "u"}, "SubjectUserName": "a"}},
+    }
     assert record({"Event": event})["data"] == {"SubjectUserName": "a"}
 
 
 def test_values_are_text_as_windows_renders_them() -> None:
     """Numbers, booleans and GUIDs; nothing for what is empty."""
-    data = {"Pid": 12, "Signed": True, "LogonGuid": "DFAE8213-9310-5CE1-0000-0010EABA0A00", "Empty": None, "None": ""}
+    data = {
+        "Pid": 12,
+        "Signed": True,
+        "LogonGuid": "DFAE8213-9310-5CE1-0000-0010EABA0A00",
+        "Empty": None,
+        "None": "",
+    }
     assert record({"System": {"EventID": 1}, "EventData": data})["data"] == {
         "Pid": "12",
         "Signed": "true",
@@ -84,7 +96,8 @@ def test_half_an_event_log_gives_its_half_and_says_so(data_folder: Path, tmp_pat
 @pytest.mark.data
 @pytest.mark.slow
 def test_every_real_event_log_is_read(data_folder: Path) -> None:
-    """No record of the outside data is unreadable, and each has its channel's or provider's name and a code."""
+    """No record of the outside data is unreadable, and each has its channel's or provider's name and a
+    code."""
     collector = load_collectors([shipped("collectors")])["windows-evtx"]
     for file in sorted((data_folder / "evtx").rglob("*.evtx")):
         for _, event in collector.decoder(Context()).file(file):
