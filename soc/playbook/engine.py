@@ -282,19 +282,30 @@ class Engine:
             self._save(_waiting(run, step, Reason.UNKNOWN), "run.unknown")
             raise
         meaning, gained = judge(step, done, self.playbook)
-        return self._result(
-            run,
-            step,
-            ok=meaning.ok,
-            gained=gained,
-            exit=done.exit,
-            detail=meaning.words,
-            unchanged=meaning.unchanged or None,
-            stdout=done.stdout or None,
-            stderr=done.stderr or None,
-            dropped=done.dropped or None,
-            milliseconds=done.milliseconds,
-        )
+        try:
+            return self._result(
+                run,
+                step,
+                ok=meaning.ok,
+                gained=gained,
+                exit=done.exit,
+                detail=meaning.words,
+                unchanged=meaning.unchanged or None,
+                stdout=done.stdout or None,
+                stderr=done.stderr or None,
+                dropped=done.dropped or None,
+                milliseconds=done.milliseconds,
+            )
+        except (SocError, OSError) as error:
+            if isinstance(error, ConflictError):
+                raise
+            # the store will only know that it began: the person at hand must hear how it ended
+            word = "done" if meaning.ok else "failed"
+            ended = f"the command of {step.name} is {word} ({meaning.words})"
+            raise SocError(
+                f"{ended}, but this could not be written: {error}",
+                hint=f"when the store is back: soc run answer {run.id} {step.name} {word}",
+            ) from error
 
     def _pick_up(self, run: Run) -> Run:
         """Go on with a step that somebody began and did not end."""

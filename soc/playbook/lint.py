@@ -22,6 +22,7 @@ _SHELLS |= {"powershell", "powershell.exe", "pwsh", "pwsh.exe"}
 _INTERPRETERS = {"python", "python3", "perl", "ruby", "node", "php", "lua", "awk", "gawk", "mawk", "sed"}
 _REMOTE = {"ssh", "plink", "rsh", "psexec", "su", "watch", "eval"}
 _CODE = re.compile(r"(?i)-\w*[ce]\w*|/c|/k|-command|-encodedcommand|--eval|--expression")
+_SECRET_OPTION = re.compile(r"(?i)--?(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key)")
 _SECRET = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|credential)s?[=:]\s*\S|://[^/\s:@]+:[^/\s@]+@"
 )
@@ -287,8 +288,8 @@ def _argv(playbook: Playbook, step: Command, argv: tuple[str, ...], key: str) ->
         if names_an_option(argument) and not separated:
             yield _at(step, "unsafe_command", f"`{key}`: a value must not name an option, as in {argument}")
         separated = separated or argument == "--"
-    for argument in argv:
-        if _SECRET.search(argument):
+    for before, argument in zip(("", *argv), argv, strict=False):
+        if _SECRET.search(argument) or (_SECRET_OPTION.fullmatch(before) and not argument.startswith("-")):
             yield _at(
                 step,
                 "secret",

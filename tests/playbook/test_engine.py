@@ -9,17 +9,19 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from soc.errors import ConflictError, UsageError
+from soc.errors import ConflictError, SocError, StoreUnavailableError, UsageError
 from soc.playbook import journal
 from soc.playbook.answers import turn_of
 from soc.playbook.model import Command
 from soc.playbook.state import Phase, Reason, Run, from_body, to_body
 from soc.respond import audit
+from soc.store.contract import Write
 from tests.playbook.conftest import Scene, ending, web_event
 
 VARIABLES = """\
@@ -457,6 +459,29 @@ def test_interrupted(scene: Scene) -> None:
     left = journal.get(scene.store, run.id)
     assert (left.phase, left.reason) == (Phase.WAITING, Reason.UNKNOWN)
     assert engine.world.busy(left, playbook.steps["act"]) == ""
+
+
+def test_the_store_is_gone_when_the_command_ends(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the result cannot be written, the person hears how the command ended and what to type later."""
+    playbook = ending(command("pass"))
+    engine = scene.engine(playbook)
+    run = scene.begin(engine)
+    real = scene.store.write
+
+    def fail(writes: Sequence[Write]) -> object:
+        body = writes[0].body
+        if body and body["journal"][-1]["event"] == "result":
+            raise StoreUnavailableError("the store is away")
+        return real(writes)
+
+    monkeypatch.setattr(scene.store, "write", fail)
+    with pytest.raises(SocError, match="could not be written: the store is away") as caught:
+        engine.advance(run)
+    assert "is done (exit 0)" in caught.value.message
+    assert f"soc run answer {run.id} act done" in caught.value.hint
+    monkeypatch.undo()
+    left = journal.get(scene.store, run.id)
+    assert engine.advance(engine.answer(left, "act", "done")).outcome == "good"
 
 
 def test_disk_is_full_for_the_journal(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,6 +212,7 @@ UNSAFE = {
     "code with a value in it": (command("[python3, -c, 'print({{ text }})']"), "unsafe_command"),
     "a remote shell": (command("[ssh, gate, block, '{{ text }}']"), "unsafe_command"),
     "a password": (command("[x, '--password=hunter2']"), "secret"),
+    "a token after its option": (command("[x, --token, '{{ text }}']"), "secret"),
     "a password in a URL": (command("[curl, 'https://u:p@api.example/']"), "secret"),
     "reversible without undo": (command("[x]", "reversible: true"), "missing_undo"),
     "undo without reversible": (command("[x]", "undo: [y]"), "bad_value"),
