@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -196,3 +197,14 @@ def test_public_rules_can_be_linted(data_folder: Path) -> None:
     assert len(ruleset.rules) > 40
     assert {"no_samples", "no_playbook"} <= {p.kind for p in found}
     assert not [p for p in found if p.severity is Severity.ERROR and p.kind != "undecidable"]
+
+
+def test_every_kind_of_finding_is_documented() -> None:
+    """The documentation has the kinds that lint can give, and no others."""
+    root = Path(__file__).parents[2]
+    sources = [root / "soc" / "detect" / name for name in ("lint.py", "samples.py", "ruleset.py")]
+    said = set(re.findall(r'(?:_warning|Problem)\(\s*"([a-z_]+)"', "".join(s.read_text() for s in sources)))
+    page = (root / "docs" / "rules.md").read_text()
+    table = re.findall(r"^\| (`.*?`) \| (?:error|warning)", page, re.MULTILINE)
+    documented = set(re.findall(r"`([a-z_]+)`", " ".join(table)))
+    assert said - {"missing", "unreadable", "empty"} == documented
