@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +46,10 @@ _STORE = """\
 # Elasticsearch. --store and SOC_STORE override it.
 store:
   target: {target}
-  # user: soc-collector                     # with password_file, or SOC_STORE_PASSWORD
-  # password_file: /etc/soc/password        # chmod 600
-  # api_key_file: /etc/soc/api-key          # chmod 600
-  # ca: /etc/soc/ca.pem                     # the authority that signed the server's certificate
+  {user:40}# with password_file, or SOC_STORE_PASSWORD
+  {password_file:40}# chmod 600
+  {api_key_file:40}# chmod 600
+  {ca:40}# the authority that signed the server's certificate
 
 # The zone of log times that name none, where a source says nothing else.
 timezone: {timezone}
@@ -85,11 +85,28 @@ _EXAMPLE = """\
 
 def draft(config: Config, store: Store | None = None, places: Iterable[str] = USUAL_PLACES) -> str:
     """The text of a commented `soc.yml` for this machine; with `store`, also what is in that store."""
-    text = _HEAD + _STORE.format(target=_quoted(config.store.target), timezone=_quoted(local_zone()))
+    text = _HEAD + _STORE.format(
+        target=_quoted(config.store.target), **_signing_in(config), timezone=_quoted(local_zone())
+    )
     if store is not None:
         text += "".join(f"# {line}\n" for line in _seen_in(store)) + "\n"
     sources = list(find_sources(places))
     return text + _SOURCES + (yamlio.dump({"sources": sources}) if sources else _EXAMPLE)
+
+
+def _signing_in(config: Config) -> dict[str, str]:
+    """How to sign in to the store: what holds now, and what could be said as a comment."""
+    examples = {
+        "user": "soc-collector",
+        "password_file": "/etc/soc/password",
+        "api_key_file": "/etc/soc/api-key",
+        "ca": "/etc/soc/ca.pem",
+    }
+    out = {}
+    for name, example in examples.items():
+        value = getattr(config.store, name)
+        out[name] = f"{name}: {_quoted(value)} " if value else f"# {name}: {example} "
+    return out
 
 
 def find_sources(places: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -114,11 +131,14 @@ def find_sources(places: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _seen_in(store: Store) -> list[str]:
+    """What is in the store now, as lines of a comment."""
     status = store.status()
-    lines = [f"In the store {status.name}: {status.events} events of this toolkit."]
-    foreign = status.detail.get("foreign")
-    if isinstance(foreign, Mapping):
-        lines += [f"  index {name}: {count} documents" for name, count in sorted(foreign.items())]
+    span = f", {status.oldest} to {status.newest}" if status.events else ""
+    lines = [f"Seen in {status.name}: {status.events} events of this toolkit{span}."]
+    found = store.foreign()
+    if found:
+        lines.append("Indices of others there (pattern: documents, newest):")
+    lines += [f"  {one.pattern}: {one.documents}, {one.newest or 'no @timestamp'}" for one in found]
     return lines
 
 

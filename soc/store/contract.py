@@ -159,6 +159,16 @@ class StoreStatus:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignIndices:
+    """Indices of others in the same cluster: a pattern, how many, their documents, the newest @timestamp."""
+
+    pattern: str
+    indices: int
+    documents: int
+    newest: str | None
+
+
 class Store(ABC):
     """A place for events, documents and the audit log. Safe to use from one thread; processes may share it.
 
@@ -271,6 +281,10 @@ class Store(ABC):
     @abstractmethod
     def status(self) -> StoreStatus:
         """Counts, sizes and warnings."""
+
+    def foreign(self) -> list[ForeignIndices]:
+        """Indices of others that stand beside this store; none unless it is in a cluster."""
+        return []
 
     @abstractmethod
     def prune(self, older_than: datetime, *, dry_run: bool = False) -> list[Pruned]:

@@ -2,7 +2,7 @@
 
 The parts: `elastic_connection` (signing in, retries, errors), `elastic_schema` (names, mappings),
 `elastic_events` (append), `elastic_query` (narrowing a search down), `elastic_feed`, `elastic_documents`,
-`elastic_setup` (init, status, prune).
+`elastic_setup` (init, status, prune), `elastic_survey` (what else is there).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from soc.store.contract import (
     AuditRecord,
     Document,
     FeedBatch,
+    ForeignIndices,
     Incoming,
     Outcome,
     Planned,
@@ -36,6 +37,7 @@ from soc.store.elastic_feed import Feed
 from soc.store.elastic_schema import Names
 from soc.store.elastic_search import Search
 from soc.store.elastic_setup import Setup
+from soc.store.elastic_survey import survey
 
 if TYPE_CHECKING:
     from soc.config import StoreSettings
@@ -154,6 +156,10 @@ class ElasticStore(Store):
         for index in (self._names.events, self._names.documents):
             refresh(self._connection, index)
         return dataclasses.replace(self._setup.status(), documents=self._documents.counts())
+
+    def foreign(self) -> list[ForeignIndices]:
+        """See `Store.foreign`."""
+        return survey(self._connection)
 
     def prune(self, older_than: datetime, *, dry_run: bool = False) -> list[Pruned]:
         """See `Store.prune`. Whole indices are deleted: older events in one that goes on stay there."""
