@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from soc import content
 from soc.collect.collector import LAYERS, Collectors, load_collectors
+from soc.detect import predicate
 from soc.detect.catalogue import layer_of, short_name
 from soc.detect.lint import lint, orphans
+from soc.detect.predicate import Op, Verdict, evaluate_value
 from soc.detect.rule import Rule
 from soc.detect.ruleset import Ruleset, load_rules, rule_files
 from soc.detect.samples import Bench, Expect, load_samples
@@ -91,6 +94,25 @@ def test_a_shipped_rule_says_what_an_analyst_needs(path: Path) -> None:
         assert rule.group_by, "soc.group_by says whose alert it is"
         assert set(rule.playbooks) <= PLAYBOOKS
         assert len(rule.description.split()) >= 15
+
+
+HOSTILE = [
+    part * (200_000 // len(part))
+    for part in ("a", " ", "../", "${", "$%7b", "'\"", "-c sh ", "a.", "%20;", "\\", "é")
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_a_shipped_rule_does_not_hang_on_long_text(path: Path) -> None:
+    """Text made to keep a regular expression busy is decided, and soon."""
+    patterns = [
+        test for rule in rules_of(path) for test in predicate.tests(rule.predicate) if test.op is Op.REGEX
+    ]
+    begun = time.perf_counter()
+    for test in patterns:
+        for text in HOSTILE:
+            assert evaluate_value(test, text) is not Verdict.UNDECIDED, test.operand
+    assert time.perf_counter() - begun < 2.0 * max(len(patterns), 1)
 
 
 def test_there_are_rules_for_every_layer() -> None:
