@@ -89,7 +89,7 @@ def run(
     from soc.cli.progress import bar
     from soc.collect import checkpoint as state
     from soc.collect.collector import collectors_for
-    from soc.collect.run import Options, Run, exit_code, preview
+    from soc.collect.run import Options, Run, exit_code, open_store, preview
     from soc.collect.stopping import Stop, on_signals
     from soc.timing import parse_duration
 
@@ -108,10 +108,11 @@ def run(
     with (
         state.Checkpoint.open(folder) as checkpoint,
         on_signals(stop),
+        open_store(s.config.store) as store,
         bar(s, "collecting bytes") as tick,
     ):
         options = Options(once, seconds, bool(files), s.say, _ticker(tick) if once else None)
-        reports = Run(sources, collectors_for(s.config), s.store(), checkpoint, options, stop).run()
+        reports = Run(sources, collectors_for(s.config), store, checkpoint, options, stop).run()
     s.out.rows((report.row for report in reports), COLUMNS, empty="no source is configured")
     _next(s, reports)
     return exit_code(reports)

@@ -20,7 +20,7 @@ from soc.collect.inputs.stdin import StdinInput
 from soc.collect.inputs.tail import Handles, Tail
 from soc.collect.pipeline import Pipeline, Stopped
 from soc.collect.stopping import Interrupted, Stop
-from soc.config import Source
+from soc.config import Source, StoreSettings
 from soc.errors import ContentError, ExitCode, StoreUnavailableError, UsageError
 from soc.event import moment, timestamp
 from soc.store.contract import VersionConflictError, Write
@@ -37,6 +37,9 @@ SETTLE_SECONDS = 1.0
 
 PASSES = 8
 """How often a run that does not follow looks again at files that are rotated or written to meanwhile."""
+
+BUSY_SECONDS = 2.0
+"""How long an embedded store is asked for its lock at once."""
 
 PROGRESS_SECONDS = 0.2
 """How often progress is told, at most."""
@@ -369,6 +372,20 @@ def _fewer_collections() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def open_store(settings: StoreSettings) -> Store:
+    """The store to collect into. An embedded one waits only briefly for other writers.
+
+    The pipeline tries again by itself, and a wait within SQLite could not be cut short to end in time.
+    """
+    if settings.is_elastic:
+        from soc import store
+
+        return store.open_store(settings)
+    from soc.store.embedded import EmbeddedStore
+
+    return EmbeddedStore.open(settings, busy_seconds=BUSY_SECONDS)
 
 
 def exit_code(reports: Sequence[SourceReport]) -> int:

@@ -144,6 +144,31 @@ def test_stops_cleanly_on_sigterm(tmp_path: Path) -> None:
     assert world.numbers() == list(range(500))
 
 
+@pytest.mark.slow
+def test_stops_while_the_store_is_held_by_another(tmp_path: Path) -> None:
+    """SIGTERM ends a run within five seconds also while it waits for the store; nothing is lost."""
+    import sqlite3
+
+    world = World(tmp_path)
+    append(world.log, lines(0, 10))
+    world.once()
+    append(world.log, lines(10, 20))
+    holder = sqlite3.connect(world.root / "store" / "soc.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    process = world.start("--every", "50ms")
+    started(world, process.pid)
+    time.sleep(3)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 5
+    assert b"nothing is lost" in err
+    holder.execute("ROLLBACK")
+    holder.close()
+    world.once()
+    assert world.numbers() == list(range(20))
+
+
 def test_a_second_run_on_the_same_state_is_refused(tmp_path: Path) -> None:
     """Two collectors on one state would read each other's files: the second one says so, with exit code 3."""
     world = World(tmp_path)
