@@ -12,9 +12,12 @@ from soc.store.contract import Document, Store
 
 if TYPE_CHECKING:
     from soc.detect.rule import Rule
+    from soc.event import Event
     from soc.respond.register import Register
 
 TRIAGE = "triage"
+MAX_TEXT = 65_536
+"""Characters of one text in the events that an alert carries."""
 PREVIOUS = 3
 """How many earlier alerts of the group a new one tells of."""
 
@@ -51,6 +54,17 @@ def is_drawn(body: Mapping[str, Any], burst: Burst, revision: int) -> bool:
         return True
     said = (body["count"], body["first"], body["last"], body["inexact"])
     return said == (burst.count, time_text(burst.first), time_text(burst.last), burst.inexact)
+
+
+def sample_of(event: Event) -> Event:
+    """An event as an alert carries it: whole, but for texts beyond `MAX_TEXT`, which are cut and named.
+
+    The event itself stays whole in the store, as long as it is kept there.
+    """
+    cut = [name for name, value in event.items() if isinstance(value, str) and len(value) > MAX_TEXT]
+    if not cut:
+        return event
+    return {**event, **{name: event[name][:MAX_TEXT] for name in cut}, "soc.shortened": sorted(cut)}
 
 
 def _counted(burst: Burst, revision: int, register: Register | None) -> dict[str, Any]:

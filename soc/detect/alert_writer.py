@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from soc.detect.alert_body import alert_body, extended, is_drawn
+from soc.detect.alert_body import alert_body, extended, is_drawn, sample_of
 from soc.detect.grouping import Burst, GroupState, Hit, Taken, group_key, group_of, window_of
 from soc.errors import ConflictError, SocError
 from soc.respond import ids
@@ -356,9 +356,9 @@ class AlertWriter:
             return []
         missing = [i for i in burst.samples if i not in known and i not in events]
         fetched: list[StoredEvent] = self.store.events(missing) if missing else []
-        found = {**known, **{stored.id: stored.event for stored in fetched}}
+        found = {**known, **{stored.id: sample_of(stored.event) for stored in fetched}}
         samples = [
-            {"id": i, "event": found[i] if i in found else events[i]}
+            {"id": i, "event": found[i] if i in found else sample_of(events[i])}
             for i in burst.samples
             if i in found or i in events
         ]

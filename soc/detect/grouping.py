@@ -44,6 +44,8 @@ LAST_SAMPLES = 5
 MAX_ALERTS = 50
 """Alerts of one group that its state lists: the latest by event time. A hit that comes later than that opens
 an alert of its own, unless it is the first event of one of those, whose id it then finds again."""
+MAX_VALUE = 1_000
+"""Characters of one value in what an alert says; a longer one is cut."""
 ABOUT_VALUES = 5
 ABOUT_FIELDS = (
     "host.name",
@@ -105,7 +107,15 @@ def group_of(rule: Rule, event: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _first(event: Mapping[str, Any], name: str) -> str:
-    return next((canonical(v) for v in values_of(event, name)), "")
+    return str(_bounded(next((canonical(v) for v in values_of(event, name)), "")))
+
+
+def _bounded(value: Any) -> Any:
+    """A value short enough for an alert; a cut text ends in a hash of the whole, so that two stay two."""
+    if not isinstance(value, str) or len(value) <= MAX_VALUE:
+        return value
+    whole = hashlib.blake2b(value.encode("utf-8", "replace"), digest_size=6).hexdigest()
+    return f"{value[:MAX_VALUE]}… ({len(value)} characters, {whole})"
 
 
 def window_of(rule: Rule) -> int:
@@ -151,7 +161,7 @@ class Burst:
         if hit.rule.version not in self.versions:
             self.versions.append(hit.rule.version)
         for name in ABOUT_FIELDS:
-            for value in values_of(hit.event, name):
+            for value in map(_bounded, values_of(hit.event, name)):
                 known = self.about.setdefault(name, [])
                 if len(known) >= ABOUT_VALUES:
                     break

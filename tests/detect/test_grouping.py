@@ -58,6 +58,12 @@ class TestGroupOf:
         found = group_of(wanted, event(host__ip=[None, "192.0.2.1", "192.0.2.2"], destination__port=443))
         assert found == {"host.ip": "192.0.2.1", "destination.port": "443"}
 
+    def test_values_have_a_bound(self) -> None:
+        """A megabyte in a host name does not end up in a list of alerts, and two such names stay two."""
+        one, two = (group_of(rule(), event(host="x" * 1_000_000 + end)) for end in "ab")
+        assert len(one["host.name"]) < 1_100
+        assert one != two
+
     def test_key_ignores_case_and_order(self) -> None:
         """WEB01 and web01 are one host; another rule is another group."""
         assert group_key("r", {"a": "X", "b": "y"}) == group_key("r", {"b": "Y", "a": "x"})

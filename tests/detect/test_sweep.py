@@ -73,6 +73,16 @@ class TestOnce:
         ]
         assert document.body["samples"][3]["event"] == event(3, tags=["a", "b"], source__port=3)
 
+    def test_a_line_without_end_does_not_fill_alerts(self, store: Store) -> None:
+        """Of a huge text an alert carries the beginning and says so; the store has all of it."""
+        append(store, {f"e{i}": event(i, event__original="x" * 3_000_000) for i in range(3)})
+        (id_,) = sweep(store, [rule()]).alerts.opened
+        document = store.read("alert_events", id_)
+        assert document is not None
+        kept = document.body["samples"][0]["event"]
+        assert (len(kept["event.original"]), kept["soc.shortened"]) == (65_536, ["event.original"])
+        assert len(store.events(["e0"])[0].event["event.original"]) == 3_000_000
+
     def test_nothing_new_changes_nothing(self, store: Store) -> None:
         """A second sweep reads nothing."""
         append(store, {"e1": event()})
