@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soc.collect.collector import LAYERS
-from soc.detect.predicate import Op, Or, Predicate, Test
+from soc.detect.predicate import And, Op, Or, Predicate, Test
 from soc.errors import UsageError
 
+_DATASET = "event.dataset"
 _TECHNIQUE = re.compile(r"attack\.(t[0-9]{4}(?:\.[0-9]{3})?)\Z")
 
 if TYPE_CHECKING:
@@ -46,11 +47,16 @@ def find(rules: Iterable[Rule], wanted: str) -> Rule:
 
 def datasets(source: Predicate) -> list[str]:
     """The datasets that the source of a rule names; empty when it (also) says it in another way."""
-    parts = source.parts if isinstance(source, Or) else (source,)
-    names = [
-        p.operand for p in parts if isinstance(p, Test) and p.field == "event.dataset" and p.op is Op.EQUALS
-    ]
-    return names if len(names) == len(parts) else []
+    names: list[str] = []
+    for part in source.parts if isinstance(source, Or) else (source,):
+        tests = part.parts if isinstance(part, And) else (part,)
+        found = [
+            t.operand for t in tests if isinstance(t, Test) and t.field == _DATASET and t.op is Op.EQUALS
+        ]
+        if len(found) != 1:
+            return []
+        names += found
+    return list(dict.fromkeys(names))
 
 
 def layer_of(rule: Rule) -> int | None:

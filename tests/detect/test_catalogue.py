@@ -96,3 +96,6 @@ def test_the_datasets_of_a_source_are_known_when_it_names_nothing_else() -> None
     assert datasets(Or((nginx, apache))) == ["nginx.access", "apache.access"]
     assert datasets(Or((nginx, Test("winlog.channel", Op.EQUALS, "Security")))) == []
     assert datasets(And(())) == []
+    sudo = Test("process.name", Op.EQUALS, "sudo")
+    assert datasets(Or((And((nginx, sudo)), apache, nginx))) == ["nginx.access", "apache.access"]
+    assert datasets(And((nginx, apache))) == []
