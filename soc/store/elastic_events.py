@@ -22,7 +22,7 @@ from soc.store.embedded_codec import UnfitError, encode
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-BULK_BYTES = 2_000_000
+BULK_BYTES = 1_000_000
 """A bulk request is closed when it reaches this size."""
 
 BULK_EVENTS = 2_000

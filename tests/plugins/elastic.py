@@ -107,7 +107,12 @@ def secure_node() -> nodes.Node:
 
 def _sweep_away(node: nodes.Node, space: str) -> None:
     """Remove what a test left in its space."""
-    node.request("DELETE", f"/soc-{space}-*?expand_wildcards=all", check=False)
+    # the server deletes indices by their whole names only
+    names = node.request(
+        "GET", f"/soc-{space}-*/_settings?expand_wildcards=all&filter_path=*.settings.index.uuid"
+    )
+    for start in range(0, len(names), 50):
+        node.request("DELETE", "/" + ",".join(sorted(names)[start : start + 50]))
     node.request("DELETE", f"/_index_template/soc-{space}-*", check=False)
 
 
