@@ -23,6 +23,9 @@ def own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         "SOC_SPACE",
         "SOC_OUTPUT",
         "SOC_STORE_USER",
+        "SOC_STORE_PASSWORD",
+        "SOC_STORE_API_KEY",
+        "SOC_STORE_CA",
         "NO_COLOR",
         "COLUMNS",
     ):
