@@ -53,6 +53,7 @@ def test_names_for_the_shell() -> None:
     assert playbook_names("zzz") == []
 
 
+@pytest.mark.slow
 def test_show() -> None:
     """A playbook is shown to people and to programs; an unknown name names what is near."""
     assert "who-called (query)" in soc("playbook", "show", "web-shell").ok().out
@@ -83,6 +84,7 @@ def test_own_folder_overrides(tmp_path: Path) -> None:
     assert (mine["shipped"], mine["path"]) == (False, str(tmp_path / "mine" / "web-shell.yml"))
 
 
+@pytest.mark.slow
 def test_lint_json(tmp_path: Path) -> None:
     """JSON has `valid` and the problems, each with kind, step and message; exit code 1 for an error."""
     path = tmp_path / "x.yml"
@@ -131,6 +133,7 @@ def test_run_without_a_playbook(scene: Scene) -> None:
     assert f"soc playbook run malware-on-host --alert {scene.alert}" in error
 
 
+@pytest.mark.slow
 def test_dry_run_touches_nothing(scene: Scene) -> None:
     """A dry run prints every command with its values, follows prepared answers, and writes nothing."""
     before = {p: p.stat().st_size for p in scene.folder.rglob("*") if p.is_file() and "store" not in str(p)}
@@ -153,6 +156,7 @@ def test_dry_run_touches_nothing(scene: Scene) -> None:
     assert after == before
 
 
+@pytest.mark.slow
 def test_run_to_the_end_by_a_file(scene: Scene) -> None:
     """With answers from a file a run goes to its end, acts, leaves evidence, and says how to undo."""
     answers = scene.folder / "answers.yml"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from soc.config import Config, StoreSettings
 from soc.detect.ruleset import load_rules
@@ -23,6 +24,9 @@ from soc.playbook.world import RealWorld
 from soc.respond import alerts
 from soc.store.contract import Incoming, Store
 from soc.store.embedded import EmbeddedStore
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For tests over drawn values: a machine at work on other things is slow, which is no fault."""
 
 RULE = """\
 title: Script called below uploads

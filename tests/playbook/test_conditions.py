@@ -14,6 +14,7 @@ from soc.playbook.template import UnsetVariableError
 from soc.query import QueryError
 
 
+@PATIENT
 @given(st.text(min_size=1))
 def test_hostile_values_are_only_compared(value: str) -> None:
     """Whatever a value holds (quotes, `or *`, wildcards), it matches itself and nothing else."""
@@ -102,6 +103,7 @@ def test_a_variable_is_no_field() -> None:
         ("a:{{ b }}", {"a": "x", "b": "X"}, Verdict.TRUE),
     ],
 )
+from tests.playbook.conftest import PATIENT
 def test_decide(condition: str, values: dict[str, Any], expected: Verdict) -> None:
     """A condition is the query language over variables; one without a value fits nothing."""
     assert decide(condition, values) is expected

@@ -11,6 +11,7 @@ from soc import yamlio
 from soc.playbook.lint import lint_text
 from soc.playbook.model import Command, Decision, Meaning, Query
 from soc.playbook.reader import read_text
+from tests.playbook.conftest import PATIENT
 
 TEXT = """\
 name: t
@@ -81,7 +82,7 @@ _ANY = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(PATIENT, max_examples=60)
 @given(st.dictionaries(_KEYS, _ANY, max_size=8), st.dictionaries(_KEYS, _ANY, max_size=5))
 def test_any_document_gives_findings_not_exceptions(
     document: dict[str, object], step: dict[str, object]

@@ -10,8 +10,10 @@ from soc.errors import UsageError
 from soc.playbook.lint import lint_text
 from soc.playbook.skeleton import text_for
 from soc.playbook.trial import perform_all
+from tests.playbook.conftest import PATIENT
 
 
+@PATIENT
 @given(st.from_regex(r"[a-z0-9][a-z0-9-]{0,30}", fullmatch=True), st.text(max_size=40))
 def test_lints_and_passes(name: str, title: str) -> None:
     """Any name and title give a playbook without a problem, whose tests pass and come through every step."""

@@ -15,6 +15,7 @@ from soc.playbook.template import (
     fill,
     names,
 )
+from tests.playbook.conftest import PATIENT
 
 
 def test_fills_inside_and_whole() -> None:
@@ -24,6 +25,7 @@ def test_fills_inside_and_whole() -> None:
     assert filled == ["prog", "x y", "--k=x y", "n3-p,q", "yes"]
 
 
+@PATIENT
 @given(st.text(min_size=1).filter(lambda t: "\0" not in t and not t.startswith("-")))
 def test_one_argument_stays_one(value: str) -> None:
     """Spaces, quotes, newlines, `{{ a }}` itself: the value is one argument, as it is."""

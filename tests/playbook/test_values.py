@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soc.playbook.values import MAX_ITEMS, TYPES, check, check_many, shown
+from tests.playbook.conftest import PATIENT
 
 GOOD: dict[str, list[object]] = {
     "string": ["x", "Sở Y tế", "-5 degrees", "a b"],
@@ -67,6 +68,7 @@ def test_every_type_is_tried() -> None:
     assert set(GOOD) == set(BAD) == set(TYPES)
 
 
+@PATIENT
 @given(st.sampled_from(sorted(name for name, type_ in TYPES.items() if type_.plain)), st.text())
 def test_plain_types_hold_nothing_special(type_: str, text: str) -> None:
     """A value of a plain type, whatever text was tried, holds no sign that a shell reads as more."""
@@ -77,6 +79,7 @@ def test_plain_types_hold_nothing_special(type_: str, text: str) -> None:
     assert not set(value) & set(" \t\n'\"`$&|;<>(){}[]*?!\\#~")
 
 
+@PATIENT
 @given(st.sampled_from(sorted(TYPES)), st.text() | st.integers() | st.booleans() | st.floats())
 def test_never_fails_otherwise(type_: str, value: object) -> None:
     """Any value either fits or is refused with ValueError; one that fits holds no control character."""
