@@ -54,17 +54,19 @@ def scan(
 ) -> int:
     """Match Sigma rules against files, without a store.
 
-    Windows event logs (EVTX), JSON lines and everything that a collector reads are recognised by content.
-    json and jsonl give one object for each rule and event; a table counts them by rule and file.
+    Windows event logs (EVTX), JSON lines and everything that a collector
+    reads are recognised by content. json and jsonl give one object for each
+    rule and event; a table counts them by rule and file.
 
-    A broken rule or a missing file stops the scan before it begins, unless --keep-going leaves it out (exit
-    code 5). Rules that cannot be decided, and records that cannot be read, are named on standard error.
+    A broken rule or a missing file stops the scan before it begins, unless
+    --keep-going leaves it out (exit code 5). Rules that cannot be decided,
+    and records that cannot be read, are named on standard error.
 
     Examples:
 
     soc scan Security.evtx Sysmon.evtx
 
-    soc scan /evidence --rules ~/sigma/rules/windows --level high --output jsonl > hits.jsonl
+    soc scan /evidence --rules ~/sigma/rules --level high --output jsonl
 
     zcat access.log.gz | soc scan - --output csv
     """
