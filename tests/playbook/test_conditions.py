@@ -12,6 +12,7 @@ from soc.detect.predicate import NOTHING, Op, Or, Test, Verdict, matches
 from soc.playbook.conditions import bind, decide, parse, shown_query, variables_in
 from soc.playbook.template import UnsetVariableError
 from soc.query import QueryError
+from tests.playbook.conftest import PATIENT
 
 
 @PATIENT
@@ -103,7 +104,6 @@ def test_a_variable_is_no_field() -> None:
         ("a:{{ b }}", {"a": "x", "b": "X"}, Verdict.TRUE),
     ],
 )
-from tests.playbook.conftest import PATIENT
 def test_decide(condition: str, values: dict[str, Any], expected: Verdict) -> None:
     """A condition is the query language over variables; one without a value fits nothing."""
     assert decide(condition, values) is expected
