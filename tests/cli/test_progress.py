@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+import pexpect
 import pytest
 
 from soc.cli.progress import bar
@@ -31,12 +34,22 @@ def test_none_for_quick_work(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_drawn_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """A bar says what is done and how far it is, and standard output stays clean."""
-    with bar(Decorated(), "Working", after=0) as tick:
-        tick(1, 2)
-        tick(2, 2)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "Working" in err
-    assert "2/2" in err
+WORK = """
+import sys, time
+from soc.cli.progress import bar
+from soc.cli.session import session
+with bar(session(), "Working", after=0) as tick:
+    for done in (1, 2):
+        tick(done, 2)
+        time.sleep(0.3)
+print("result")
+"""
+
+
+def test_drawn_on_a_terminal_and_gone_at_the_end() -> None:
+    """On a terminal a bar says what is done and how much there is; it leaves only the results behind."""
+    terminal = pexpect.spawn(sys.executable, ["-c", WORK], encoding="utf-8", timeout=20)
+    terminal.expect("Working.*1/2")
+    terminal.expect("2/2")
+    terminal.expect("result\r\n")
+    terminal.expect(pexpect.EOF)
