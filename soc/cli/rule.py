@@ -69,7 +69,7 @@ def list_(
 
 @app.command("show")
 def show(
-    rule: Annotated[str, typer.Argument(metavar="ID|NAME", help="A beginning of the id is enough")],
+    rule: Annotated[str, typer.Argument(metavar="ID|NAME|FILE", help="A beginning of the id is enough")],
 ) -> None:
     """Show one rule: what it finds, how, what it cannot see, and what to do about its alerts.
 
@@ -82,10 +82,7 @@ def show(
     from soc.detect import catalogue
 
     s = session()
-    found = catalogue.ruleset_of(s.config, [rule]).require_sound().rules
-    if not found:
-        raise UsageError("there is no rule in this file", place=rule)
-    s.out.one(catalogue.details(found[0]))
+    s.out.one(catalogue.details(catalogue.one_of(s.config, rule)))
 
 
 @app.command("new")
@@ -151,8 +148,11 @@ def lint(files: Chosen = None) -> int:
         s.out.one({"valid": valid, "problems": rows(problems)})
     else:
         show_problems(s.out, problems)
+    if not count and not problems:
+        s.say("there is no rule in it; nothing was checked")
+        return ExitCode.FAILED
     s.say(f"{count} rule{'' if count == 1 else 's'}: {checks.tally(problems)}")
-    return ExitCode.DONE if valid and (count or problems) else ExitCode.FAILED
+    return ExitCode.DONE if valid else ExitCode.FAILED
 
 
 @app.command("test")

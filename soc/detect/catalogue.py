@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from soc.collect.collector import LAYERS
 from soc.detect.predicate import And, Op, Or, Predicate, Test
-from soc.errors import UsageError
+from soc.errors import ContentError, UsageError
 
 _DATASET = "event.dataset"
 _TECHNIQUE = re.compile(r"attack\.(t[0-9]{4}(?:\.[0-9]{3})?)\Z")
@@ -175,9 +175,28 @@ def ruleset_of(config: Config, arguments: Sequence[str]) -> Ruleset:
     return Ruleset(_distinct(rules), problems, tuple(paths))
 
 
+def one_of(config: Config, argument: str) -> Rule:
+    """The one rule that an argument names: an id, a name, or a file.
+
+    Raises `UsageError` when there is none or several, `ContentError` for a file in which none can be read.
+    """
+    ruleset = ruleset_of(config, [argument])
+    if len(ruleset.rules) == 1:
+        return ruleset.rules[0]
+    if ruleset.rules:
+        names = ", ".join(short_name(rule) for rule in ruleset.rules[:5])
+        more = ", …" if len(ruleset.rules) > 5 else ""
+        raise UsageError(f"there are {len(ruleset.rules)} rules in it: {names}{more}", place=argument)
+    if ruleset.errors:
+        raise ContentError(ruleset.errors)
+    raise UsageError("there is no rule in it", place=argument)
+
+
 def _distinct(rules: Sequence[Rule]) -> list[Rule]:
     return list({(rule.id, rule.path): rule for rule in rules}.values())
 
 
 def _is_path(argument: str) -> bool:
-    return "/" in argument or argument.endswith((".yml", ".yaml")) or Path(argument).exists()
+    return bool(argument) and (
+        "/" in argument or argument.endswith((".yml", ".yaml")) or Path(argument).exists()
+    )

@@ -118,6 +118,7 @@ def test_nothing_tested_is_a_failure(own: Path) -> None:
     assert "no samples: night_export" in result.err
     assert "nothing was tested" in result.err
     (own / "empty").mkdir()
+    assert "nothing was checked" in soc("rule", "lint", "empty", cwd=own).failed(1).err
     assert "nothing was tested" in soc("rule", "test", "empty", cwd=own).failed(1).err
 
 

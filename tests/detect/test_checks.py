@@ -8,11 +8,11 @@ import pytest
 
 from soc import config
 from soc.config import Config
-from soc.detect.catalogue import ruleset_of
+from soc.detect.catalogue import one_of, ruleset_of
 from soc.detect.checks import Outcome, lint_chosen, tally, try_chosen
 from soc.detect.samples import samples_path
 from soc.detect.skeleton import draft, write
-from soc.errors import Place, Problem, Severity, UsageError
+from soc.errors import ContentError, Place, Problem, Severity, UsageError
 
 
 @pytest.fixture
@@ -34,6 +34,22 @@ def test_arguments_name_files_folders_ids_and_names(settings: Config) -> None:
     assert len(ruleset_of(settings, []).rules) > 44
     with pytest.raises(UsageError, match="no rule 'min'"):
         ruleset_of(settings, ["min"])
+
+
+def test_one_rule_is_one(settings: Config) -> None:
+    """A name or a file gives its rule; several, none, and a file that cannot be read are refused."""
+    assert one_of(settings, "rules/mine.yml").id == one_of(settings, "mine").id
+    write(draft(settings, "other"))
+    with pytest.raises(UsageError, match="there are 2 rules in it: mine, other"):
+        one_of(settings, "rules")
+    Path("empty").mkdir()
+    with pytest.raises(UsageError, match="there is no rule in it"):
+        one_of(settings, "empty")
+    with pytest.raises(UsageError, match="no rule ''"):
+        one_of(settings, "")
+    Path("broken.yml").write_bytes(b"\xff\x00")
+    with pytest.raises(ContentError, match="not UTF-8"):
+        one_of(settings, "broken.yml")
 
 
 def test_lint_counts_rules_and_looks_for_orphans(settings: Config) -> None:
