@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.plugins.data", "tests.plugins.elastic"]
+
+# drawn values are the same in each run, and a busy machine is no failure; SOC_TEST_SIZE asks for more of them
+settings.register_profile(
+    "soc",
+    derandomize=True,
+    deadline=None,
+    max_examples=60 * int(os.environ.get("SOC_TEST_SIZE", "1")),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("soc")
 
 
 @pytest.fixture(autouse=True)
