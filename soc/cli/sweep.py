@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,6 +64,7 @@ def run(
 
     if once == bool(every):
         raise UsageError("say --once or --every TIME, one of them", hint="soc sweep --once")
+    seconds = _interval(every) if every else 0.0
     s = session()
     folders = _existing(rules or [])
     job = SweepJob(s.config, s.store(), folders=folders, keep_going=keep_going, dry_run=dry_run, say=s.say)
@@ -70,7 +72,7 @@ def run(
         s.say(str(problem))
     start, expected = _start(s, job, begin, yes=yes or dry_run)
     if every:
-        return _again_and_again(s, job, start, every)
+        return _again_and_again(s, job, start, seconds)
     with _progress(s, expected) as progress:
         result = job.run(start, progress=progress)
     _report(s, job, result)
@@ -200,15 +202,23 @@ def _progress(s: Session, total: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.advance(task, done)
 
 
-def _again_and_again(s: Session, job: SweepJob, start: Start | None, every: str) -> int:
-    from soc.cli.signals import stop_requests
-    from soc.cli.sweep_report import line
-    from soc.detect.sweep import keep_sweeping
+def _interval(every: str) -> float:
     from soc.timing import parse_duration
 
     seconds = parse_duration(every).total_seconds()
     if seconds < 1:
         raise UsageError("--every is at least 1s")
+    return seconds
+
+
+def _again_and_again(s: Session, job: SweepJob, start: Start | None, seconds: float) -> int:
+    from soc.cli.signals import stop_requests
+    from soc.cli.sweep_report import line, remarks, summary
+    from soc.detect.sweep import keep_sweeping
+
+    if s.out.format == "json":
+        s.out.format = "jsonl"  # a line for each sweep, since there is no end
+
     starts = [start]
 
     def turn() -> None:
@@ -217,14 +227,15 @@ def _again_and_again(s: Session, job: SweepJob, start: Start | None, every: str)
         starts[0] = None
         _remember(s, result)
         if not s.out.is_table:
-            from soc.cli.sweep_report import summary
-
             s.out.one(summary(result))
-        elif result.events or result.notes or result.skipped is not None:
+            sys.stdout.flush()
+        elif result.skipped:
+            s.say(remarks(job, result, dry_run=job.dry_run))
+        elif result.events or result.notes:
             s.say(line(result))
 
     with stop_requests() as stopping:
-        s.say(f"sweeping with {len(job.sweeper.rules)} rules every {every}; Ctrl-C or SIGTERM ends it")
+        s.say(f"sweeping with {len(job.sweeper.rules)} rules every {seconds:g} s; Ctrl-C or SIGTERM ends it")
         keep_sweeping(turn, every=seconds, stop=stopping.wait, trouble=lambda error: s.say(f"error: {error}"))
     s.say("ended")
     return ExitCode.PARTLY_DONE if job.broken else ExitCode.DONE

@@ -121,6 +121,7 @@ class TestOnce:
         (tmp_path / "none").mkdir()
         assert "no rule" in run(store, tmp_path / "none", "--once").failed(1).err
 
+    @pytest.mark.slow
     def test_other_rules_keep_their_own_place(self, store: Store, rules: Path, tmp_path: Path) -> None:
         """What one set has swept is still new to another."""
         other = tmp_path / "other"
@@ -158,6 +159,7 @@ class TestOnce:
         assert child.exitstatus == 2
         assert list(store.find("alert")) == []
 
+    @pytest.mark.slow
     def test_register_names_the_system(self, store: Store, rules: Path, tmp_path: Path) -> None:
         """An alert on a listed host knows its system; an unlisted host has none."""
         (tmp_path / "register.yml").write_text(
@@ -229,6 +231,7 @@ class TestEvery:
 
 
 class TestLooking:
+    @pytest.mark.slow
     def test_status(self, store: Store, rules: Path) -> None:
         """Nothing yet, then where it stands."""
         store.init()
@@ -241,6 +244,7 @@ class TestLooking:
             "EVENTS WAITING" in soc("sweep", "status", "--store", store.name, env={"COLUMNS": "200"}).ok().out
         )
 
+    @pytest.mark.slow
     def test_ledger(self, store: Store, rules: Path) -> None:
         """What each rule has seen; earlier versions with --all."""
         run(store, rules, "--once").ok()
@@ -256,6 +260,7 @@ class TestLooking:
         assert soc("sweep", "ledger", "--rule", "none such", "--store", store.name).ok().out == ""
 
 
+@pytest.mark.slow
 def test_slower_of_two_exits_three(store: Store, rules: Path) -> None:
     """Another sweep moved on while this one was at work: exit 3, and nothing is counted twice."""
     run(store, rules, "--once").ok()
