@@ -43,16 +43,21 @@ def parse(
 
     zcat old.gz | soc parse syslog - --now 2024-12-31T23:59:59Z --output jsonl
     """
+    from soc.cli.output import width
+    from soc.cli.text import one_line
     from soc.collect.parsing import Run, context_of, source_named
 
     s = session()
     collector = source_named(s.config, source)
     context = context_of(timezone or s.config.timezone, now, host=host, encoding=encoding)
     run = Run(collector, context, join=join)
-    columns = ["@timestamp", "event.dataset", "host.name", "message"]
     if s.out.is_table and s.fields is None:
-        s.out.rows(run.rows(file), columns, empty="")
+        # written as they are read, so that a file of any size needs no memory; the message is cut at the edge
+        edge = max(width(), 80)
+        s.out.write(f"{'TIME':<27}  {'DATASET':<18}  {'HOST':<16}  MESSAGE")
+        for time, dataset, host, message in run.rows(file):
+            s.out.write(one_line(f"{time:<27}  {dataset:<18}  {host:<16}  {message}")[:edge])
     else:
-        s.out.rows(run.events(file), columns, empty="")
+        s.out.rows(run.events(file), ["@timestamp", "event.dataset", "host.name", "message"], empty="")
     s.say(run.summary(file if file == "-" else Path(file).name))
     return ExitCode.DONE if run.readable else ExitCode.FAILED

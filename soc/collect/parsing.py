@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from soc.collect.collector import Collector, Context, collectors_for
 from soc.collect.decode import MAX_LINE
@@ -176,16 +176,13 @@ class Run:
                     self.reasons[reason] = self.reasons.get(reason, 0) + 1
             yield event
 
-    def rows(self, file: str) -> Iterator[dict[str, Any]]:
-        """The events as a person reads them: the reason of an error, or the original where there is no
-        message."""
+    def rows(self, file: str) -> Iterator[tuple[str, str, str, str]]:
+        """Time, dataset, host and message of each event; where there is no message, the original or the reason."""
         for event in self.events(file):
-            message = (
-                event.get("error.message")
-                if event["event.kind"] == "pipeline_error"
-                else event.get("message")
-            )
-            yield {**event, "message": str(message or event.get("event.original", ""))[:500]}
+            failed = event["event.kind"] == "pipeline_error"
+            message = event.get("error.message") if failed else event.get("message")
+            shown = str(message or event.get("event.original", ""))[:2000]
+            yield event["@timestamp"], str(event["event.dataset"]), str(event.get("host.name", "")), shown
 
     def _lines(self, file: str) -> Iterator[Event]:
         wide = is_wide(self.context.encoding)
