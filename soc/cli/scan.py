@@ -74,6 +74,7 @@ def scan(
     from soc.collect.parsing import context_of
     from soc.detect import scan as work
     from soc.detect.matcher import Matcher
+    from soc.detect.pauses import settle
 
     s = session()
     context = context_of(timezone or s.config.timezone, now)
@@ -85,6 +86,7 @@ def scan(
     if problems and not keep_going:
         raise ContentError(problems, hint="correct this, or leave it out with --keep-going")
     scanner = work.Scanner(Matcher(ruleset.rules), collectors, context)
+    settle()
     hits = _scanned(s, scanner, sources, jobs)
     if s.out.is_table:
         summary = work.Summary()
