@@ -177,7 +177,7 @@ class Run:
             yield event
 
     def rows(self, file: str) -> Iterator[tuple[str, str, str, str]]:
-        """Time, dataset, host and message of each event; where there is no message, the original or the reason."""
+        """Time, dataset, host and message of each event; without a message, the original or the reason."""
         for event in self.events(file):
             failed = event["event.kind"] == "pipeline_error"
             message = event.get("error.message") if failed else event.get("message")
