@@ -9,10 +9,10 @@ import argparse
 import statistics
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.common import in_turn, machine, peak_memory_of_children, run, spread
-
 
 AT_ONCE = 100
 """Events for each sweep: more new alerts of one rule at once would be counted on one overflow alert."""
@@ -78,7 +78,7 @@ def main() -> None:
                 str(store),
             ],
         }
-        works = [lambda command=command: run(*command) for command in commands.values()]
+        works = [partial(run, *command) for command in commands.values()]
         for work in works:
             work()
         times = in_turn(*works, rounds=options.rounds)

@@ -54,7 +54,8 @@ def unexpected(error: Exception) -> int:
 
         sys.stderr.write(traceback.format_exc())
     kind = type(error).__name__
-    sys.stderr.write(f"error: unexpected {kind}: {safe(str(error))}\nnext: run it again with -v and report it\n")
+    sys.stderr.write(f"error: unexpected {kind}: {safe(str(error))}\n")
+    sys.stderr.write("next: run it again with -v and report it\n")
     return ExitCode.FAILED
 
 

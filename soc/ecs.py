@@ -48,7 +48,7 @@ when not from the record itself (`previous`, `ingest`)."""
 
 @cache
 def fields() -> dict[str, str]:
-    """All known fields: dotted name to keyword, text, long, double, boolean, date, ip, geo_point or object."""
+    """All known fields: name to keyword, text, long, double, boolean, date, ip, geo_point or object."""
     out: dict[str, str] = {}
     for line in resources.files("soc").joinpath("ecs_fields.txt").read_text("utf-8").splitlines():
         if not line.startswith("#"):
@@ -77,9 +77,9 @@ def type_of(name: str) -> str:
 
 
 def is_known(name: str) -> bool:
-    """Whether ECS, a module of Elastic's beats (`winlog.*`, `auditd.log.*`) or this project defines the field.
+    """Whether ECS, a module of Elastic's beats (`winlog.*`, `auditd.log.*`) or this project defines it.
 
-    Below an ECS object (`dns.answers`) any name is allowed, and below `_OPEN`, where a source's own fields go.
+    Any name is allowed below an ECS object (`dns.answers`) and below `_OPEN`, where a source's own go.
     """
     known = fields()
     if name in known or name.startswith(_OPEN):

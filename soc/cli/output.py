@@ -7,10 +7,11 @@ fields there are. Where standard output is a terminal, text from logs is neutral
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class Column:
     style: str = ""
     right: bool = False
     wide: bool = False
-    styles: Mapping[str, str] = field(default_factory=dict)
+    styles: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 LEVEL_STYLES = {

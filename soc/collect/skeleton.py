@@ -33,7 +33,7 @@ _TIMES = ("@timestamp", "timestamp", "time", "ts", "datetime", "date", "eventTim
 EXAMPLE = "2026-03-02T07:14:09Z app1 portal: sign-in of an.nguyen from 192.0.2.7 failed"
 """The line that a skeleton reads when no example is given."""
 
-_HEAD = """# A collector: how the log of one source becomes ECS events (docs/reference/collectors.md).
+_HEAD = """# A collector: how the log of one source becomes ECS events (docs/writing-collectors.md).
 # Check it:  soc collector lint {path}
 #            soc collector test {path}
 # Try it:    soc collector try FILE

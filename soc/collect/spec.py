@@ -1,7 +1,7 @@
 """What a collector file says, checked and in a form to compile: the grammar of `collectors/**.yml`.
 
 Every key is known here; an unknown one is an error with its line. All problems of a file are collected.
-See docs/reference/collectors.md for the grammar in words.
+See docs/writing-collectors.md for the grammar in words.
 """
 
 from __future__ import annotations

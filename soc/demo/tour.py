@@ -79,9 +79,9 @@ class Tour:
     def _show_day(self, counts: dict[str, int]) -> None:
         self.title("A day at an institution")
         self.tell(
-            f"{sum(counts.values()):,} lines in {len(counts)} files, in the formats the real programs write: web server, sign-in,\n"
-            "audit, mail, firewall, network sensor, Windows, a scanner's report, and a list from the national\n"
-            "centre. It is an ordinary morning, and somebody is breaking in."
+            f"{sum(counts.values()):,} lines in {len(counts)} files, in the formats the real programs write:\n"
+            "web server, sign-in, audit, mail, firewall, network sensor, Windows, a scanner's report, and\n"
+            "a list from the national centre. It is an ordinary morning, and somebody is breaking in."
         )
 
     def _collect_and_sweep(self) -> None:

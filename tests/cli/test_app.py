@@ -39,7 +39,7 @@ VERBS = {
         "log",
     },
 }
-"""The tree that the command line may have; a verb outside it is a mistake or a decision to be written down."""
+"""The tree that the command line may have; a verb outside it is a mistake, or a decision to write down."""
 
 CONTENT = ("collector", "rule", "playbook")
 
