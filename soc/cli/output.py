@@ -11,32 +11,19 @@ import dataclasses
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from soc.cli.tables import Column, draw
 from soc.cli.text import one_line, safe
 from soc.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+__all__ = ["LEVEL_STYLES", "Column", "Output", "as_text", "width"]
+
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: the field it shows, its heading, and how it may shrink.
-
-    `style` is a rich style, `styles` one for each value; `wide` columns take what space is left and may wrap.
-    """
-
-    field: str
-    title: str = ""
-    style: str = ""
-    right: bool = False
-    wide: bool = False
-    styles: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 LEVEL_STYLES = {
@@ -192,33 +179,19 @@ class Output:
         return count
 
     def _table(self, rows: Iterator[Row], columns: list[Column], empty: str) -> int:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for column in columns:
-            table.add_column(
-                column.title or column.field.upper(),
-                justify="right" if column.right else "left",
-                no_wrap=not column.wide,
-                overflow="fold" if column.wide else "ellipsis",
-                ratio=None,
-            )
-        count = 0
-        for row in rows:
-            cells = []
-            for column in columns:
-                text = one_line(as_text(row.get(column.field)))
-                levels = LEVEL_STYLES if column.field in {"level", "severity"} else column.styles
-                style = levels.get(text, column.style)
-                cells.append(Text(text, style=style))
-            table.add_row(*cells)
-            count += 1
-        if count:
-            self.console().print(table)
-        elif empty:
+        columns = [_coloured(column) for column in columns]
+        cells = ([one_line(as_text(row.get(column.field))) for column in columns] for row in rows)
+        count = draw(self.console(), columns, cells)
+        if not count and empty:
             sys.stderr.write(empty + "\n")
         return count
+
+
+def _coloured(column: Column) -> Column:
+    """A column of severities has their colours, unless it has its own."""
+    if column.field in {"level", "severity"} and not column.styles:
+        return dataclasses.replace(column, styles=LEVEL_STYLES)
+    return column
 
 
 def _no_formula(cell: str) -> str:

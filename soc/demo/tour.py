@@ -79,7 +79,7 @@ class Tour:
     def _show_day(self, counts: dict[str, int]) -> None:
         self.title("A day at an institution")
         self.tell(
-            f"{sum(counts.values()):,} lines in {len(counts)} files, in the formats the real programs write:\n"
+            f"{sum(counts.values()):,} lines in {len(counts)} files, in the true formats of their programs:\n"
             "web server, sign-in, audit, mail, firewall, network sensor, Windows, a scanner's report, and\n"
             "a list from the national centre. It is an ordinary morning, and somebody is breaking in."
         )
