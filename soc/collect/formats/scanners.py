@@ -13,7 +13,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
@@ -32,6 +32,9 @@ MAX_DOCUMENT = 256 << 20
 
 MAX_CELL = 16 << 20
 """Most characters of one cell of a CSV report."""
+
+MAX_HEADING = 64 << 10
+"""Most characters of the first line of a CSV report, which names its columns."""
 
 _SEVERITIES = {
     "0": "info", "1": "low", "2": "medium", "3": "high", "4": "critical",
@@ -198,6 +201,18 @@ def _nessus_row(row: Mapping[str, str]) -> Finding:
     )
 
 
+class _LineTooLongError(Exception):
+    """A line of a CSV report is longer than a cell may be."""
+
+
+def _bounded(stream: IO[str]) -> Iterator[str]:
+    """The lines of a CSV report; raises `_LineTooLongError` rather than hold a whole disk in one line."""
+    while line := stream.readline(MAX_CELL):
+        if len(line) == MAX_CELL:
+            raise _LineTooLongError(f"a line has more than {MAX_CELL:,} characters")
+        yield line
+
+
 def _rows(path: Path, convert: Any, must: tuple[str, ...]) -> Iterator[Record]:
     """The rows of a CSV report; names of columns are compared in small letters.
 
@@ -205,23 +220,23 @@ def _rows(path: Path, convert: Any, must: tuple[str, ...]) -> Iterator[Record]:
     """
     csv.field_size_limit(MAX_CELL)
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        first = stream.readline()
+        first = stream.readline(MAX_HEADING)
         if not first.strip():
             return
         separator = max(",;\t|", key=first.count)
         names = [name.strip().lower() for name in next(csv.reader([first], delimiter=separator), [])]
-        if not any(name.startswith(must) for name in names):
+        if len(first) == MAX_HEADING or not any(name.startswith(must) for name in names):
             yield Broken(
                 f"not this scanner's CSV: no column {' or '.join(must)} in its first line", first[:1000]
             )
             return
-        reader = csv.reader(stream, delimiter=separator)
+        reader = csv.reader(_bounded(stream), delimiter=separator)
         while True:
             try:
                 cells = next(reader)
             except StopIteration:
                 return
-            except csv.Error as error:
+            except (csv.Error, _LineTooLongError) as error:
                 yield Broken(f"CSV cannot be read: {error}")
                 return
             if not any(cell.strip() for cell in cells):

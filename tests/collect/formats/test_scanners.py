@@ -76,6 +76,20 @@ def test_memory_does_not_grow_with_a_report(tmp_path: Path) -> None:
     assert peak < 8_000_000
 
 
+@pytest.mark.parametrize(("name", "heading"), [("nessus", "Plugin ID,Name"), ("openvas", "NVT Name,IP")])
+@pytest.mark.parametrize("size", [17 << 20, 40 << 20])
+def test_a_line_without_end_is_broken_and_not_held(
+    name: str, heading: str, size: int, tmp_path: Path
+) -> None:
+    """One line of megabytes, as heading or as row, is `Broken`; what stood before it is read."""
+    file = tmp_path / "report.csv"
+    file.write_bytes(b"A" * size)
+    assert isinstance(next(iter(FORMATS[name].load()(file, {}))), Broken)
+    file.write_bytes(f"{heading}\n1,2\n".encode() + b"A" * size)
+    found = list(FORMATS[name].load()(file, {}))
+    assert [isinstance(f, Broken) for f in found] == [False, True]
+
+
 def test_the_id_of_a_finding_is_what_and_where(tmp_path: Path) -> None:
     """The same finding in the next report has the same id; on another port it is another."""
     line = '{{"template-id":"t","info":{{"name":"n"}},"host":"h","matched-at":"h:{}","timestamp":"{}"}}\n'
