@@ -68,9 +68,16 @@ class Op(StrEnum):
     """`flags` names the part (minute, hour, day, week, month, year); the operand is its number, in UTC."""
 
 
+_TEXT = frozenset({Op.EQUALS, Op.CONTAINS, Op.STARTSWITH, Op.ENDSWITH})
+
+
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test of one field; the leaf of a predicate. `field` None means: any field (a keyword search)."""
+    """One test of one field; the leaf of a predicate. `field` None means: any field (a keyword search).
+
+    The operand of a text test is kept as text, whatever it was given as: Python takes 1 and True for equal,
+    and two tests that mean different things must never be.
+    """
 
     __test__ = False  # pytest: not a class of tests
 
@@ -79,6 +86,11 @@ class Test:
     operand: Any = None
     cased: bool = False
     flags: str = ""
+
+    def __post_init__(self) -> None:
+        """Bring the operand of a text test into the form in which it is compared."""
+        if self.op in _TEXT and type(self.operand) is not str:
+            object.__setattr__(self, "operand", canonical(self.operand))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +217,7 @@ def folded(operand: Any, cased: bool) -> Any:
     """The operand of a text test in the form that `text_test` compares."""
     if isinstance(operand, tuple):
         return tuple(p if p is None or cased else fold(p) for p in operand)
-    text = canonical(operand)
-    return text if cased else fold(text)
+    return operand if cased else fold(operand)
 
 
 @lru_cache(maxsize=16384)

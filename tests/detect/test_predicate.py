@@ -273,3 +273,15 @@ def test_no_value_breaks_a_test(data: st.DataObject, op: Op, event: dict[str, An
         if v is not None
     ]:
         assert verdict is (YES if op is Op.NULL else NO)
+
+
+def test_one_and_true_are_different_operands() -> None:
+    """Python takes them for equal; neither a cache nor a table of tests may."""
+    number, truth, text = (Test("a", Op.EQUALS, operand) for operand in (1, True, "true"))
+    assert number != truth
+    assert truth == text
+    assert matches(truth, {"a": True})
+    assert not matches(number, {"a": True})
+    assert matches(number, {"a": 1})
+    assert matches(number, {"a": "1"})
+    assert not matches(truth, {"a": 1})
