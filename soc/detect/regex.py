@@ -8,9 +8,11 @@ is *undecided*, never "no match". The differences of the engines are settled her
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import re2
-import regex
+if TYPE_CHECKING:
+    import re2
+    import regex
 
 TIMEOUT = 0.1
 """Longest time for one search with the backtracking engine, in seconds."""
@@ -49,6 +51,8 @@ class Compiled:
 
 
 def _linear(pattern: str, flags: str) -> re2._Regexp | None:
+    import re2
+
     options = re2.Options()
     options.log_errors = False
     letters = "".join(letter for letter in flags if letter in "ims")
@@ -59,6 +63,8 @@ def _linear(pattern: str, flags: str) -> re2._Regexp | None:
 
 
 def _backtracking(pattern: str, flags: str) -> regex.Pattern[str]:
+    import regex
+
     value = regex.VERSION0
     if "i" not in flags or pattern.isascii():
         # \w, \d, \s and \b are about ASCII in PCRE and RE2; the flag would also keep É from equalling é
