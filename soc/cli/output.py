@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from soc.cli.tables import Column, draw
 from soc.cli.text import one_line, safe
@@ -71,6 +71,19 @@ def _dumps(value: Any, *, indent: bool = False) -> str:
         return json.dumps(value, default=str, ensure_ascii=False, indent=2 if indent else None)
 
 
+class _Unpadded:
+    """A stream that leaves out the spaces with which a table fills its lines: in a pipe they only wrap."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write("\n".join(line.rstrip(" ") for line in text.split("\n")))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class Output:
     """Writes rows, or one thing, in the chosen format."""
 
@@ -87,7 +100,8 @@ class Output:
         """A rich console on standard output that keeps to `NO_COLOR` and to the width of `width`."""
         from rich.console import Console
 
-        return Console(width=width(), highlight=False, soft_wrap=False)
+        file = sys.stdout if sys.stdout.isatty() else cast("IO[str]", _Unpadded(sys.stdout))
+        return Console(file=file, width=width(), highlight=False, soft_wrap=False)
 
     def write(self, text: str) -> None:
         """Text as it is, with a line end; neutralised when it goes to a terminal."""

@@ -73,3 +73,13 @@ def test_integers_beyond_64_bits_and_odd_values_are_written(capsys: pytest.Captu
     """JSON has no limit for integers; other values become text."""
     Output("json").one({"n": 12345678901234567890123, "s": {1}})
     assert json.loads(capsys.readouterr().out) == {"n": 12345678901234567890123, "s": "{1}"}
+
+
+def test_a_table_in_a_pipe_has_no_padding(capsys: pytest.CaptureFixture[str]) -> None:
+    """Spaces at the end of lines would wrap in a narrower window."""
+    Output("table").rows(
+        [{"id": "A-1", "title": "x"}, {"id": "A-22", "title": "a longer one"}], ["id", "title"]
+    )
+    Output("table").one({"id": "A-1", "title": "x"})
+    lines = capsys.readouterr().out.split("\n")
+    assert lines == [line.rstrip() for line in lines]
