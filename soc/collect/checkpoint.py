@@ -294,6 +294,10 @@ class Checkpoint:
         """The lives of a source."""
         return [life for (name, _), life in self.lives.items() if name == source]
 
+    def knows(self, life: Life) -> bool:
+        """Whether a life was saved, so that events of it may have been sent."""
+        return (life.source, life.generation) in self.lives
+
     def save(self, lives: Sequence[Life]) -> None:
         """Put the state of these lives on disk. Raises OSError (a full disk); then nothing has changed."""
         data = b"".join(map(_encode, lives))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -105,6 +105,10 @@ class Pipeline:
 
     def take(self, life: Life, collector: Collector, chunk: Chunk, *, mtime_ns: int = 0) -> None:
         """Decode the lines of a chunk into the batch; sends the batch when it is full."""
+        for piece in _by_epoch(chunk, life):
+            self._take(life, collector, piece, mtime_ns)
+
+    def _take(self, life: Life, collector: Collector, chunk: Chunk, mtime_ns: int) -> None:
         part = self._part(life)
         decoder = self._decoder(life, collector, chunk.start)
         counts = part.counts
@@ -123,7 +127,7 @@ class Pipeline:
                 self._remember(life, raw)
             else:
                 if "soc.time_from" in event or event["event.kind"] == "pipeline_error":
-                    self._undated(event, part, counts)
+                    self._undated(event, part, counts, shift)
                 else:
                     if shift:
                         _shift(event, shift)
@@ -146,7 +150,7 @@ class Pipeline:
         part.counts.read += 1
         if event.get("event.kind") == "pipeline_error":
             part.counts.unparsed += 1
-        if (shift := life.epoch_at(number).shift) and "soc.time_from" not in event:
+        if shift := life.epoch_at(number).shift:
             _shift(event, shift)
         event.update(self._common(life, number))
         event["soc.offset"] = number
@@ -191,12 +195,16 @@ class Pipeline:
         self._decoders.move_to_end(key)
         return decoder
 
-    def _undated(self, event: Event, part: _Part, counts: Counts) -> None:
+    def _undated(self, event: Event, part: _Part, counts: Counts, shift: int) -> None:
         """An event without a time of its own gets that of the record before it, also after a restart."""
         if event["event.kind"] == "pipeline_error":
             counts.unparsed += 1
         if event.get("soc.time_from") == "ingest" and part.last_time:
             event["@timestamp"], event["soc.time_from"] = part.last_time, "previous"
+            if shift:
+                event["soc.time_shift"] = shift
+        elif shift:
+            _shift(event, shift)
 
     def _remember(self, life: Life, raw: bytes) -> None:
         if not raw.strip():
@@ -237,6 +245,7 @@ class Pipeline:
         self._ingested = timestamp(datetime.now(UTC))
 
     def _send(self) -> None:
+        self._enter()
         outcomes = self.persist(lambda: self._store.append(self._batch))
         refused = [
             (incoming, outcome.reason)
@@ -252,6 +261,18 @@ class Pipeline:
             part.counts.duplicate += fates.count(Fate.DUPLICATE)
             part.counts.parked += fates.count(Fate.REJECTED)
             at += length
+
+    def _enter(self) -> None:
+        """Save the lives that the batch begins, so that a replay gives their events the same ids.
+
+        They are known by the very bytes that were read, which may be others than when they were found.
+        """
+        new = [part for part in self._parts.values() if not self._checkpoint.knows(part.life)]
+        for part in new:
+            if part.print is not None:
+                part.life.print = replace(part.print, tail_size=0, tail="", end=0)
+        if new:
+            self.persist(lambda: self._checkpoint.save([part.life for part in new]))
 
     def _settle(self, part: _Part) -> None:
         life = part.life
@@ -285,6 +306,30 @@ class Pipeline:
                 if tries:
                     self._note(f"going on after {time.monotonic() - since:.0f} s")
                 return result
+
+
+def _by_epoch(chunk: Chunk, life: Life) -> Iterator[Chunk]:
+    """The chunk in pieces of one epoch each: what is read anew may reach over several."""
+    inside = {epoch.offset for epoch in life.epochs if chunk.start < epoch.offset < chunk.end}
+    first, start, at = 0, chunk.start, chunk.start
+    for i, size in enumerate(chunk.sizes if inside else ()):
+        at += size
+        if at in inside:
+            yield _piece(chunk, first, i + 1, start, at)
+            first, start = i + 1, at
+    yield _piece(chunk, first, len(chunk.lines), start, chunk.end) if first else chunk
+
+
+def _piece(chunk: Chunk, first: int, end: int, start: int, at: int) -> Chunk:
+    clipped = {i - first: size for i, size in chunk.clipped.items() if first <= i < end}
+    return replace(
+        chunk,
+        lines=chunk.lines[first:end],
+        sizes=chunk.sizes[first:end],
+        start=start,
+        end=at,
+        clipped=clipped,
+    )
 
 
 def _shift(event: Event, seconds: int) -> None:

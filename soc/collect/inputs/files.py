@@ -24,6 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 from soc.collect.checkpoint import Checkpoint, Epoch, Life, new_generation
+from soc.collect.inputs.copies import Copies, is_beginning_of
 from soc.collect.inputs.identity import (
     SPAN,
     DisplacedError,
@@ -31,7 +32,6 @@ from soc.collect.inputs.identity import (
     Fingerprint,
     birth_time,
     digest,
-    fingerprint,
     is_heir,
     live_name,
     matches,
@@ -74,6 +74,11 @@ class Found:
                     broken = True
             self._inside = Inside(compressed, birth, head, broken)
         return self._inside
+
+    def begins_as(self, known: Fingerprint) -> bool:
+        """Whether it has the first bytes of a fingerprint, and enough of them to be sure."""
+        size, head = known.head_size, self.inside().head
+        return len(head) >= size >= CERTAIN and digest(head[:size]) == known.head
 
     def matches(self, known: Fingerprint) -> bool | None:
         """As `identity.matches`, of this very file."""
@@ -127,7 +132,7 @@ class FileInput:
         self._clock = clock
         self._tails: dict[str, Tail] = {}
         self._loose: dict[str, Life] = {life.generation: life for life in checkpoint.of(source.name)}
-        self._copies: dict[tuple[int, int], tuple[FileStat, str]] = {}
+        self._copies = Copies()
         self._searches = SEARCHES if self._loose else 0
 
     # finding
@@ -212,9 +217,16 @@ class FileInput:
         self._searches = SEARCHES
 
     def _release(self, tail: Tail) -> None:
+        life = tail.life
         self._handles.drop(tail)
-        self._tails.pop(tail.life.generation, None)
-        self._loose[tail.life.generation] = tail.life
+        self._tails.pop(life.generation, None)
+        self._copies.drop(tail)
+        if tail.begun or self.checkpoint.knows(life):
+            self._loose[life.generation] = life
+
+    def _lives(self) -> list[Life]:
+        """The lives of this source, also those of which nothing was sent yet."""
+        return [*(tail.life for tail in self._tails.values()), *self._loose.values()]
 
     # recognising
 
@@ -223,18 +235,21 @@ class FileInput:
         paths = {life.path for life in self._loose.values()} | {
             tail.life.path for tail in self._tails.values() if tail.rotated
         }
-        fresh = {str(f.path) for f in rest} & {life.path for life in self.checkpoint.of(self.source.name)}
+        fresh = {str(f.path) for f in rest} & {life.path for life in self._lives()}
         if fresh or (self._searches and paths):
             self._searches = max(0, self._searches - 1)
             rest += self._beyond(paths | fresh, {f.stat.key for f in unknown})
         rest.sort(key=lambda f: f.stat.mtime_ns)
-        new = [f for f in rest if not self._tried(self._by_content, f)]
-        born = [(life, f) for f in new if (life := self._new_life(f)) is not None]
-        if born:
-            # before the first event of any of them is sent
-            self.checkpoint.save([life for life, _ in born])
-            for life, one in born:
-                self._attach(life, one)
+        rest = [f for f in rest if not self._tried(self._by_content, f)]
+        # the name of a copy is longer than that of its original, which has to come first
+        for one in sorted(rest, key=lambda f: len(f.path.name)):
+            self._tried(self._begin, one)
+
+    def _begin(self, one: Found) -> bool:
+        """Begin a life, unless it is the copy of one that was begun just now."""
+        if not self._is_copy(one) and (life := self._new_life(one)) is not None:
+            self._attach(life, one)
+        return True
 
     def _tried(self, attempt: Callable[[Found], bool], one: Found) -> bool:
         """Whether an attempt settled what a file is; one that was renamed meanwhile is left for later."""
@@ -261,11 +276,10 @@ class FileInput:
 
     def _by_content(self, one: Found) -> bool:
         """Attach a file to a life by its content, or see that it is only a copy, or not complete yet."""
-        copy = self._copies.get(one.stat.key)
-        if copy is not None and copy[0] == one.stat and copy[1] in self._tails:
+        if self._copies.has(one.stat):
             return True
         inside = one.inside()
-        written = inside.compressed and time.time_ns() - one.stat.mtime_ns < QUIET_SECONDS * 1e9
+        written = time.time_ns() - one.stat.mtime_ns < QUIET_SECONDS * 1e9
         if inside.broken and not inside.head and written:
             return True
         for life in sorted(self._loose.values(), key=lambda life: -life.print.end):
@@ -277,28 +291,25 @@ class FileInput:
             if same:
                 self._attach(life, one)
                 return True
-            if same is None and written:
+            if same is None and written and (inside.compressed or one.begins_as(life.print)):
                 return True
-        return self._is_copy(one, written=written)
+            if same is None and inside.compressed and one.begins_as(life.print):
+                self.state.problems[str(one.path)] = "is damaged before the place that was read to"
+                return True
+        return self._is_copy(one)
 
-    def _is_copy(self, one: Found, *, written: bool) -> bool:
-        compressed = one.inside().compressed
-        for tail in self._tails.values():
-            if tail.compressed or not is_heir(Path(tail.life.path), one.path, compressed=compressed):
-                continue
-            same = one.matches(tail.life.print)
-            if same is None:
-                # shorter than what was read: a copy that is still being made
-                same = written if compressed else self._begins_like(one, tail)
-            if same:
-                self._copies[one.stat.key] = (one.stat, tail.life.generation)
+    def _is_copy(self, one: Found) -> bool:
+        """Whether a file is to be left alone, because its life is read from what it is a copy of."""
+        for tail in self._copies.originals(one.path, compressed=one.inside().compressed):
+            if is_beginning_of(one.path, one.stat.key, tail):
+                self._copies.note(one.stat, tail)
+                return True
+            if not tail.is_itself():
+                # truncated since it was listed, so this may be all there is of it: the next look will tell
+                self._displace(tail)
+                self.again = True
                 return True
         return False
-
-    def _begins_like(self, one: Found, tail: Tail) -> bool:
-        size = one.stat.size
-        mine = fingerprint(one.path, size, one.stat.key)
-        return mine is not None and mine == fingerprint(tail.path, size, tail.key)
 
     def _beyond(self, paths: set[str], listed: set[tuple[int, int]]) -> list[Found]:
         """Files beside the paths that may hold what was displaced, or a generation that was never seen."""
@@ -327,7 +338,7 @@ class FileInput:
         for name in names:
             if not rotated_name(name, one.path.name):
                 continue
-            lives = [x for x in self.checkpoint.of(self.source.name) if x.path == str(folder / name)]
+            lives = [x for x in self._lives() if x.path == str(folder / name)]
             if any(one.matches(life.print) for life in lives if life.generation in self._loose):
                 return True
             if lives and one.stat.mtime_ns > max(life.mtime_ns for life in lives):
@@ -343,26 +354,27 @@ class FileInput:
         tail.rotated = tail.compressed or str(one.path) != life.path or (live != one.path and live.exists())
         self._loose.pop(life.generation, None)
         self._tails[life.generation] = tail
+        self._copies.add(tail)
 
     def _new_life(self, one: Found) -> Life | None:
+        """A life for a file; the checkpoint gets it before the first event of it is sent."""
         inside = one.inside()
         if not inside.head:
             return None
-        now = timestamp(self._clock())
+        now = self._clock()
         source = self.source
-        encoding = encoding_of(inside.head, source.encoding)
         return Life(
             source=source.name,
             generation=new_generation(),
             collector=source.collector,
             path=str(one.path),
-            epochs=[Epoch(0, now, source.timezone, source.retention, source.host, encoding)],
+            epochs=[Epoch.begin(source, 0, now, encoding_of(inside.head, source.encoding))],
             print=Fingerprint(len(inside.head), digest(inside.head)),
             device=one.stat.device,
             inode=one.stat.inode,
             birth=inside.birth,
             mtime_ns=one.stat.mtime_ns,
-            seen=now,
+            seen=timestamp(now),
         )
 
     # reading

@@ -54,6 +54,16 @@ class LineSplitter:
         return len(self._partial) + self._dropped
 
     @property
+    def head(self) -> bytes:
+        """The first bytes of the file, up to `SPAN` of those that were fed."""
+        return self._head
+
+    @property
+    def recent(self) -> bytes:
+        """The bytes before `position`, up to `SPAN` of them, half lines included."""
+        return (self._recent + self._half)[-SPAN:]
+
+    @property
     def position(self) -> int:
         """The offset of the next byte to feed."""
         return self.offset + self.waiting + len(self._half)

@@ -8,11 +8,18 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from soc.collect.inputs.identity import SPAN, DisplacedError, FileStat, digest, file_stat, open_bytes
+from soc.collect.inputs.identity import (
+    SPAN,
+    DisplacedError,
+    FileStat,
+    digest,
+    file_stat,
+    open_bytes,
+)
 from soc.collect.inputs.lines import Chunk, LineSplitter
 
 if TYPE_CHECKING:
@@ -92,7 +99,6 @@ class Tail:
         self._handles = handles
         self._file: Opened | None = None
         self._splitter: LineSplitter | None = None
-        self._checked = life.print
         self._looked = stat.mtime_ns
 
     @property
@@ -104,6 +110,11 @@ class Tail:
     def position(self) -> int:
         """The offset in the content up to which it was read, the beginning of a half line included."""
         return self._splitter.position if self._splitter else self.life.offset
+
+    @property
+    def begun(self) -> bool:
+        """Whether lines of this life were handed on, now or in an earlier run."""
+        return bool(self._splitter.offset if self._splitter else self.life.offset)
 
     @property
     def waiting(self) -> int:
@@ -155,11 +166,8 @@ class Tail:
                 ended = True
                 break
             quota -= len(block)
-            for chunk in splitter.feed(block):
-                self._checked = chunk.print
-                yield chunk
+            yield from splitter.feed(block)
         if ended and (take_last or self.may_finish()) and (last := splitter.finish()) is not None:
-            self._checked = last.print
             yield last
         if ended and self.compressed and not splitter.waiting:
             self.complete = True
@@ -169,15 +177,45 @@ class Tail:
         if isinstance(file, gzip.GzipFile):
             return self._inflate(file)
         block = os.pread(file.fileno(), BLOCK, splitter.position)
-        known = self._checked
-        if known.tail_size:
-            # whoever truncated the file since has destroyed these bytes too, so what was read is its own
-            before = os.pread(file.fileno(), known.tail_size, known.end - known.tail_size)
-            if digest(before) != known.tail:
-                raise DisplacedError
+        # whoever truncated the file since has destroyed what was read before as well, so look at that after;
+        # its end alone may be the same again (padding, a line that repeats), with its beginning it is not
+        head, recent = splitter.head, splitter.recent
+        if not recent:
+            same = self._begins_as_known(block)
+        else:
+            same = os.pread(file.fileno(), len(recent), splitter.position - len(recent)) == recent
+            same = same and os.pread(file.fileno(), len(head), 0) == head
+        if not same:
+            raise DisplacedError
         if not block and os.fstat(file.fileno()).st_size < splitter.position:
             raise DisplacedError
         return block
+
+    def _begins_as_known(self, block: bytes) -> bool:
+        """Whether these first bytes of the file are those that the life is known by."""
+        known = self.life.print
+        return not known.head_size or digest(block[: known.head_size]) == known.head
+
+    @contextmanager
+    def looking(self) -> Iterator[int]:
+        """A descriptor of its file, to look at and not to move, also if the file was deleted.
+
+        Raises OSError, and `DisplacedError` when another file has its name.
+        """
+        if self._file is not None:
+            yield self._file.fileno()
+        else:
+            with open_bytes(self.path, self.key) as file:
+                yield file.fileno()
+
+    def is_itself(self) -> bool:
+        """Whether the file (not a compressed one) still holds what was acknowledged. Raises as `looking`."""
+        known = self.life.print
+        with self.looking() as file:
+            head = os.pread(file, known.head_size, 0)
+            tail = os.pread(file, known.tail_size, known.end - known.tail_size)
+        known_head = not known.head_size or digest(head) == known.head
+        return known_head and (not known.tail_size or digest(tail) == known.tail)
 
     def _inflate(self, file: gzip.GzipFile) -> bytes:
         parts: list[bytes] = []
@@ -222,7 +260,7 @@ class Tail:
         elif offset:
             head = os.pread(file.fileno(), size, 0)
             recent = os.pread(file.fileno(), size, offset - size)
-        if len(recent) < size:
+        if len(recent) < size or not (self.compressed or self.is_itself()):
             raise DisplacedError
         return LineSplitter(offset, head, recent, separator=separator_of(self.life.epoch.encoding))
 
