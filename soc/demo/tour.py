@@ -6,6 +6,7 @@ would type, and whoever follows them can type them again afterwards.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -21,7 +22,9 @@ from soc.demo import day
 from soc.errors import ExitCode, SocError, UsageError
 
 MARK = ".soc-demo"
-"""File that says a folder is a demo's, and may be made anew."""
+"""File that says a folder is a demo's; holds the hashes of the settings files that the demo wrote."""
+
+LOGS = "logs"
 
 ANSWERS = {
     "look-at-file": {"file_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
@@ -39,21 +42,53 @@ Run = Callable[[list[str]], int]
 def prepare(folder: Path, now: datetime | None = None) -> dict[str, int]:
     """Write the day, settings, register and answers into a folder; lines by file.
 
-    A folder of an earlier demo is made anew. Raises `UsageError` for any other that is not empty.
+    In the folder of an earlier demo, what that demo wrote is made anew; the folder itself and every other
+    file in it stay, since somebody may stand there, or have written notes. Raises `UsageError` for any
+    other folder that is not empty, and for what is not a folder.
     """
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / MARK).exists():
-            raise UsageError(
-                "this folder holds something else", place=folder, hint="soc demo --folder NEW_FOLDER"
-            )
-        shutil.rmtree(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("this is not a folder", place=folder, hint="soc demo --folder NEW_FOLDER")
+    if (folder / MARK).exists():
+        _remove_earlier(folder)
+    elif folder.exists() and any(folder.iterdir()):
+        raise UsageError(
+            "this folder holds something else", place=folder, hint="soc demo --folder NEW_FOLDER"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
-    counts = day.write(folder / "logs")
-    (folder / "register.yml").write_text(day.REGISTER, encoding="utf-8")
-    (folder / day.SETTINGS).write_text(day.settings(folder, now or datetime.now(UTC)), encoding="utf-8")
-    (folder / "answers.yml").write_text(yamlio.dump(ANSWERS), encoding="utf-8")
+    counts = day.write(folder / LOGS)
+    texts = {
+        "register.yml": day.REGISTER,
+        day.SETTINGS: day.settings(folder, now or datetime.now(UTC)),
+        "answers.yml": yamlio.dump(ANSWERS),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / MARK).write_text(
+        "".join(f"{_digest(folder / name)}  {name}\n" for name in texts), encoding="utf-8"
+    )
     return counts
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove what an earlier demo wrote; its settings files that were edited since are kept as `NAME.old`."""
+    for line in (folder / MARK).read_text("utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if path.is_file() and _digest(path) != digest:
+            path.replace(path.with_name(f"{path.name}.old"))
+    for name in day.FILES:
+        (folder / LOGS / name).unlink(missing_ok=True)
+    for name in ("store", "state"):
+        path = folder / name
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class Tour:
@@ -97,6 +132,8 @@ class Tour:
         self.title("Triage: what, where, why, and what to do next")
         self.do("alert", "show", shell)
         self.do("alert", "ack", shell)
+        self.tell("\nThe scanner that announced itself came from the same address. Look, then close it.")
+        self.do("alert", "show", noise)
         self.do("alert", "close", noise, "--reason", "true-positive", "--note", f"part of {shell}")
 
     def _respond(self) -> None:
@@ -109,12 +146,15 @@ class Tour:
 
     def _prove(self) -> None:
         self.title("Prove: who did what, in a chain that breaks where it is touched")
-        self.do("audit", "list")
+        self.do("audit", "list", "--subject", self._alert("web_shell_in_upload_folder"))
         self.do("audit", "verify")
 
     def _end(self, seconds: float) -> None:
         self.title(f"That was a day, in {seconds:.1f} seconds. Go on from here")
-        self.tell(f"  cd {shlex.quote(str(self.folder))}                 # its soc.yml is found from there")
+        self.tell("First, in this shell:" if activation() else "First, where its soc.yml is found:")
+        for line in (*activation(), f"cd {shlex.quote(str(self.folder))}"):
+            self.tell(f"  {line}")
+        self.tell("Then:")
         for command, what in (
             ("soc alert list", "the rest of the queue"),
             ("soc alert next", "the most urgent one that nobody works on"),
@@ -167,6 +207,16 @@ class Tour:
 
         with open_store(config.load().store) as store:
             return max(journal.find(store), key=lambda run: run.started_at).id
+
+
+def activation() -> list[str]:
+    """The line that makes the word `soc` known to the shell, where it is not (a virtual environment)."""
+    if shutil.which("soc"):
+        return []
+    programs = Path(sys.executable).parent
+    if (programs / "activate").is_file():
+        return [f". {shlex.quote(str(programs / 'activate'))}"]
+    return [f'export PATH={shlex.quote(str(programs))}:"$PATH"']
 
 
 @contextmanager
