@@ -1,7 +1,8 @@
 """Which collector reads a file: by its content first, then by its name.
 
 Every collector tries the first records. One that reads most of them by a pattern of its own wins over a
-fallback (`syslog`, `jsonl`), which reads whatever has its format.
+fallback (`syslog`, `jsonl`), which reads whatever has its format. A collector that reads any line (a pattern
+such as `.*`) proves nothing by reading one: it is recognised by the name of a file alone.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import gzip
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -29,13 +30,28 @@ HEAD = 65536
 """Bytes of a file's beginning that are compared with `recognise.first`."""
 
 
+STRANGE = (
+    b"zq no program writes this line zq",
+    b"2026-03-02T07:14:09Z zqhost zqprogram[7]: zq this neither",
+    b"2026-03-02 07:14:09,120 zq this neither",
+    b"<13>Mar  2 07:14:09 zqhost zqprogram[7]: zq this neither",
+    b'{"timestamp":"2026-03-02T07:14:09Z","zq":"this neither"}',
+)
+"""Records that no log holds; a collector that reads one of them reads anything of that format."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """One collector's claim to a file: `score` orders claims, `why` explains one to a person."""
+    """One collector's claim to a file: `score` orders claims, `why` explains one to a person.
+
+    `share` is that of the first records which it reads by its own patterns, 1 where it knows the whole file.
+    """
 
     collector: Collector
     score: float
     why: str
+    share: float = 1.0
+    named: bool = False
 
 
 def recognise(path: Path, collectors: Mapping[str, Collector]) -> Collector | None:
@@ -88,23 +104,50 @@ def _by_head(collector: Collector, head: _Head, *, named: bool) -> Recognised | 
     text = head.raw.decode("utf-8", "replace")
     for pattern in collector.spec.first:
         if re.search(pattern, text, re.ASCII):
-            return Recognised(collector, 3 + named, f"its beginning matches {pattern!r}")
+            return Recognised(collector, 3 + named, f"its beginning matches {pattern!r}", named=named)
     return None
 
 
 def _by_lines(collector: Collector, head: _Head, *, named: bool) -> Recognised | None:
     if collector.spec.first and not _by_head(collector, head, named=named):
         return None
+    evident = _evidence(collector)
     decoder = collector.decoder(Context())
-    events = [event for raw in head.records if (event := decoder.line(raw)) is not None]
-    good = [e for e in events if e["event.kind"] != "pipeline_error"]
-    own = good if collector.fallback else [e for e in good if e["soc.collector"] == collector.name]
+    events = [(raw, event) for raw in head.records if (event := decoder.line(raw)) is not None]
+    read = [(raw, event) for raw, event in events if is_read(collector, event)]
+    own = [event for raw, event in read if named or evident(raw)]
     share = len(own) / len(events) if events else 0.0
     if share < ENOUGH:
         return None
-    why = f"{len(own)} of its first {len(events)} records are read by {_datasets(own)}"
     weight = 0.5 if collector.fallback else 2.0
-    return Recognised(collector, weight + share * 0.9 + (0.05 if named else 0), why)
+    why = f"{len(own)} of its first {len(events)} records are read by {_datasets(own)}"
+    if reads_anything(collector):
+        if not named:
+            return None
+        weight, why = 1.0, f"its name is one that `recognise` lists, and {why}"
+    return Recognised(collector, weight + share * 0.9 + (0.05 if named else 0), why, share, named)
+
+
+def is_read(collector: Collector, event: Event) -> bool:
+    """Whether a collector read a record by its own patterns; for a fallback, by any collector's."""
+    if event["event.kind"] == "pipeline_error":
+        return False
+    return collector.fallback or event["soc.collector"] == collector.name
+
+
+def reads_anything(collector: Collector) -> bool:
+    """Whether a collector of lines, no fallback, reads records that no log holds."""
+    if collector.fallback or collector.framing != "lines":
+        return False
+    decoder = collector.decoder(Context())
+    events = [event for raw in STRANGE if (event := decoder.line(raw)) is not None]
+    return any(is_read(collector, event) for event in events)
+
+
+def _evidence(collector: Collector) -> Callable[[bytes], bool]:
+    """Whether a record that a collector reads speaks for it, where the name of the file does not."""
+    check = registry.FORMATS[collector.format].load_evidence()
+    return (lambda raw: check(raw.decode("utf-8", "replace"))) if check else (lambda _raw: True)
 
 
 def _datasets(events: list[Event]) -> str:

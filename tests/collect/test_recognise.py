@@ -92,6 +92,68 @@ def test_a_reason_is_given(collectors: Collectors, tmp_path: Path) -> None:
     assert "1 of its first 1 records are read by sshd.auth" in claims(file, collectors)[0].why
 
 
+def own(folder: Path, name: str, text: str) -> Collectors:
+    """The shipped collectors with one of a user's."""
+    folder.mkdir()
+    (folder / f"{name}.yml").write_text(f"name: {name}\ntitle: t\nlayer: 1\n{text}")
+    return load_collectors([content.shipped("collectors"), folder])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "streams: [{name: log, pattern: '(?P<message>.*)', fields: {message: message}}]\n",
+        "streams: [{name: log, pattern: '(?P<a>\\S+) (?P<message>.+)', fields: {message: message}}]\n",
+        "format: syslog\nstreams: [{name: log, fields: {message: message}}]\n",
+    ],
+)
+def test_what_reads_any_line_is_recognised_by_name_alone(text: str, tmp_path: Path) -> None:
+    """It wins over no collector that knows the log, and over the general ones only by a telling name."""
+    with_app = own(tmp_path / "own", "app", "recognise: {names: ['app.*']}\n" + text)
+    login = "Mar  2 10:00:00 h sshd[1]: Invalid user a from 192.0.2.7 port 1\n"
+    other = "Mar  2 10:00:00 h portald[1]: done\n"
+    for name, lines_, expected in (
+        ("auth.dat", login * 6 + other * 2, "sshd"),
+        ("app.log", login * 6 + other * 2, "sshd"),
+        ("x.dat", other * 8, "syslog"),
+        ("app.txt", other * 8, "app"),
+    ):
+        (tmp_path / name).write_text(lines_)
+        found = recognise(tmp_path / name, with_app)
+        assert found is not None
+        assert (name, found.name) == (name, expected)
+
+
+def test_any_json_is_not_ones_own(tmp_path: Path) -> None:
+    """A collector that takes every document does not take the files of others."""
+    text = "format: json\nstreams: [{name: event, fields: {message: message}}]\n"
+    with_app = own(tmp_path / "own", "app", text)
+    file = tmp_path / "x.dat"
+    file.write_text('{"timestamp":"2026-03-02T07:14:09Z","message":"x"}\n')
+    found = recognise(file, with_app)
+    assert found is not None
+    assert found.name == "jsonl"
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "expected"),
+    [
+        ("login.dat", "2026-11-23T08:00:00Z|alice|10.1.2.3|LOGIN|OK", None),
+        ("login.csv", "10.1.2.3,alice,LOGIN", None),
+        ("list.txt", "203.0.113.7", "indicators"),
+        ("list.txt", "hxxp://c2.example[.]net/a # seen in mail", "indicators"),
+        ("botnet.csv", "203.0.113.7,8443,botnet", "indicators"),
+    ],
+)
+def test_a_log_with_addresses_is_no_list_of_them(
+    name: str, line: str, expected: str | None, collectors: Collectors, tmp_path: Path
+) -> None:
+    """Rows with more than a value are a list of indicators only where the file's name says so."""
+    (tmp_path / name).write_text(f"{line}\n" * 5)
+    found = recognise(tmp_path / name, collectors)
+    assert (found.name if found else None) == expected
+
+
 @pytest.mark.data
 def test_real_event_logs_are_recognised(collectors: Collectors, data_folder: Path) -> None:
     """Every EVTX file of the outside data is given to the EVTX collector."""

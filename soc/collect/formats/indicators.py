@@ -171,6 +171,11 @@ def parse_line(line: str) -> Indicator | None:
     return found
 
 
+def is_plain(line: str) -> bool:
+    """Whether a line is nothing but a value: rows with more cells may be those of any log with an address."""
+    return classify(line.partition(" #")[0]) is not None
+
+
 def _describe(indicator: Indicator, cells: list[str]) -> None:
     words: list[str] = []
     dates: list[str] = []

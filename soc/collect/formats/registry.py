@@ -20,19 +20,29 @@ class Format:
     `target` is `module:function`: for lines it takes a line (str) and gives a mapping, or None for a line
     that is no record, or raises ValueError with the reason; for files it takes the path and the options and
     yields mappings, or `Broken`. `raws` names all raw values that there are (None: any path into the
-    mapping).
+    mapping). `evidence` is `module:function` as well: whether a line that can be read is also a sign of this
+    format, for formats that take almost any line.
     """
 
     framing: Framing
     target: str = ""
     raws: tuple[str, ...] | None = None
     options: tuple[str, ...] = ()
+    evidence: str = ""
 
     def load(self) -> Callable[..., Any]:
         """The function, imported now."""
-        module, _, name = self.target.partition(":")
-        function: Callable[..., Any] = getattr(importlib.import_module(f"soc.collect.formats.{module}"), name)
-        return function
+        return _function(self.target)
+
+    def load_evidence(self) -> Callable[[str], bool] | None:
+        """The function of `evidence`, imported now; None where every line that can be read is a sign."""
+        return _function(self.evidence) if self.evidence else None
+
+
+def _function(target: str) -> Callable[..., Any]:
+    module, _, name = target.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(f"soc.collect.formats.{module}"), name)
+    return function
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ FORMATS: Mapping[str, Format] = {
     "zap": Format("file", "scanners:zap"),
     "trivy": Format("file", "scanners:trivy"),
     "sarif": Format("file", "scanners:sarif"),
-    "indicators": Format("lines", "indicators:parse_line"),
+    "indicators": Format("lines", "indicators:parse_line", evidence="indicators:is_plain"),
     "misp": Format("file", "indicators:misp"),
     "stix": Format("file", "indicators:stix"),
 }
@@ -74,8 +84,5 @@ PARSERS: Mapping[str, str] = {
 
 def parser(name: str) -> Callable[[str], Mapping[str, Any]]:
     """The function of an inner parser."""
-    module, _, function = PARSERS[name].partition(":")
-    out: Callable[[str], Mapping[str, Any]] = getattr(
-        importlib.import_module(f"soc.collect.formats.{module}"), function
-    )
+    out: Callable[[str], Mapping[str, Any]] = _function(PARSERS[name])
     return out
