@@ -186,12 +186,10 @@ class _Reader:
         return str(self.resolve(text)) if text else ""
 
     def zone(self, value: Any, default: str, *at: str | int) -> str:
-        import zoneinfo
+        from soc.timing import is_zone
 
         name = self.text(value, default, *at)
-        try:
-            zoneinfo.ZoneInfo(name)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        if not is_zone(name):
             self.problem(f"unknown time zone {name!r}; use a name such as Asia/Ho_Chi_Minh", *at)
             return default
         return name

@@ -23,6 +23,25 @@ def shipped(kind: Kind) -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / kind
 
 
+def beside(folder: Path, name: str) -> Path:
+    """The file that content names, in its own folder or below: content from elsewhere reads nothing else.
+
+    Raises `ValueError` with a sentence for a file that is not there, is no regular file, or lies outside,
+    also by way of a symbolic link.
+    """
+    path = folder / name
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+        there = path.is_file()
+    except (OSError, RuntimeError):  # a loop of symbolic links, a name that is too long
+        inside, there = True, False
+    if not inside:
+        raise ValueError(f"{path} lies outside of {folder}; a sample's file stands beside it or below")
+    if not there:
+        raise ValueError(f"there is no file {path}")
+    return path
+
+
 def files(folder: Path) -> Iterator[Path]:
     """The YAML files below a folder (or the file itself), sorted; samples and hidden files are left out.
 

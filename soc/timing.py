@@ -45,6 +45,24 @@ def parse_duration(text: str) -> timedelta:
         ) from None
 
 
+def is_zone(name: str) -> bool:
+    """Whether the time zone database knows a zone of this name; a folder or a path is none."""
+    import zoneinfo
+
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def known_zone(name: str) -> str:
+    """The name of a time zone as it is. Raises `UsageError` for a name that is none."""
+    if not is_zone(name):
+        raise UsageError(f"unknown time zone {_shown(name)}; use a name such as Asia/Ho_Chi_Minh")
+    return name
+
+
 def parse_when(text: str, now: datetime | None = None, *, zone: tzinfo | None = None) -> datetime:
     """The moment that a person means, in UTC.
 

@@ -9,6 +9,7 @@ floats; everything else is text. A key given twice is an error, as is any tag.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,11 @@ def parse(text: str, path: str) -> YamlDocument:
 def read_text(path: Path) -> str:
     """The text of a content file. Raises `ContentError` when it cannot be read, is too large or not UTF-8."""
     try:
-        raw = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            # a pipe would keep the reader waiting, a device may have no end
+            raise ContentError([Problem("unreadable", "not a regular file", Place(str(path)))])
+        raw = path.read_bytes() if found.st_size <= MAX_BYTES else None
     except OSError as error:
         raise ContentError([Problem("unreadable", error.strerror or str(error), Place(str(path)))]) from None
     if raw is None:

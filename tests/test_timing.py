@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soc.errors import UsageError
-from soc.timing import ago, local, parse_duration, parse_when
+from soc.timing import ago, known_zone, local, parse_duration, parse_when
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,3 +143,13 @@ def test_text_that_is_no_time_is_shown_as_it_is(text: str) -> None:
 def test_a_distance_is_told_in_one_unit(seconds: int, words: str) -> None:
     """The largest unit that fits."""
     assert ago(NOW - timedelta(seconds=seconds), NOW) == words
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "Asia", "nope", "../../etc/passwd", "/etc/localtime", "zone.tab", "a\0b", "a" * 5000]
+)
+def test_a_zone_that_is_none_is_refused(name: str) -> None:
+    """A folder of the zone database, a path, and any other text; never an error of the file system."""
+    with pytest.raises(UsageError, match="unknown time zone"):
+        known_zone(name)
+    assert known_zone("Asia/Ho_Chi_Minh") == "Asia/Ho_Chi_Minh"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,10 @@ def test_missing_and_oversized_files_are_refused(tmp_path: Path) -> None:
         yamlio.load(tmp_path / "none.yml")
     with pytest.raises(ContentError, match="directory"):
         yamlio.load(tmp_path)
+    os.mkfifo(tmp_path / "pipe.yml")
+    for path in (tmp_path / "pipe.yml", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(ContentError, match="not a regular file"):
+            yamlio.load(path)
     large = tmp_path / "large.yml"
     with large.open("wb") as file:
         file.truncate(yamlio.MAX_BYTES + 1)

@@ -163,6 +163,7 @@ def _sources(
     from soc.collect.collector import collectors_for
     from soc.collect.run import by_hand
     from soc.errors import UsageError
+    from soc.timing import known_zone
 
     if files:
         if names:
@@ -171,7 +172,7 @@ def _sources(
             files,
             collectors_for(s.config),
             collector=collector,
-            timezone=timezone or s.config.timezone,
+            timezone=known_zone(timezone or s.config.timezone),
             host=host,
         )
     if collector or timezone or host:

@@ -13,8 +13,10 @@ from soc import ecs, yamlio
 from soc.collect.collector import Collector, Collectors, Context, load
 from soc.collect.formats import registry
 from soc.collect.spec import ALLOWED, Sample
+from soc.content import beside
 from soc.errors import ContentError, Place, Problem, Severity
 from soc.event import Event
+from soc.timing import is_zone
 
 NEEDED = (
     "@timestamp",
@@ -72,6 +74,8 @@ def _advice(collector: Collector) -> list[Problem]:
 
 def context_of(sample: Sample) -> Context:
     """The context in which a sample is decoded. Raises ValueError for a zone or time that is none."""
+    if not is_zone(sample.timezone):
+        raise ValueError(f"unknown time zone {sample.timezone!r}; use a name such as Asia/Ho_Chi_Minh")
     return Context(timezone=sample.timezone, now=datetime.fromisoformat(sample.now))
 
 
@@ -83,10 +87,10 @@ def run(collector: Collector, sample: Sample) -> list[Event]:
     if collector.framing == "lines":
         lines = sample.lines or tuple(sample.text.splitlines())
         if sample.file:
-            lines = tuple((collector.path.parent / sample.file).read_text("utf-8").splitlines())
+            lines = tuple(beside(collector.path.parent, sample.file).read_text("utf-8").splitlines())
         return [event for line in lines if (event := decoder.line(line.encode())) is not None]
     if sample.file:
-        return [event for _, event in decoder.file(collector.path.parent / sample.file)]
+        return [event for _, event in decoder.file(beside(collector.path.parent, sample.file))]
     with tempfile.TemporaryDirectory(prefix="soc-") as folder:
         path = Path(folder) / "sample"
         path.write_text(sample.text or "\n".join(sample.lines), "utf-8")

@@ -40,12 +40,10 @@ def source_named(config: Config, name: str) -> Collector:
 def context_of(timezone: str, now: str, *, host: str = "", encoding: str = "utf-8") -> Context:
     """The context that command-line options describe; `UsageError` for what cannot be read."""
     import codecs
-    import zoneinfo
 
-    try:
-        zoneinfo.ZoneInfo(timezone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise UsageError(f"unknown time zone {timezone!r}; use a name such as Asia/Ho_Chi_Minh") from None
+    from soc.timing import known_zone
+
+    known_zone(timezone)
     try:
         moment = datetime.fromisoformat(now) if now else datetime.now(UTC)
     except ValueError:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from soc import yamlio
+from soc.content import beside
 from soc.errors import ContentError, Place, Problem, Severity
 
 if TYPE_CHECKING:
@@ -201,10 +202,11 @@ class _Reader:
             self.problem("a case needs either `lines` or `file`", *at)
             return (), None
         if "file" in data:
-            file = self.path.parent / self.text(data, "file", at)
-            if not file.is_file():
-                self.problem(f"there is no file {file}", *at, "file")
-            return (), file
+            try:
+                return (), beside(self.path.parent, self.text(data, "file", at))
+            except ValueError as error:
+                self.problem(str(error), *at, "file")
+                return (), None
         lines = data["lines"]
         if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
             self.problem("`lines` must be a list of texts, at least one", *at, "lines")
@@ -212,12 +214,10 @@ class _Reader:
         return tuple(lines), None
 
     def zone(self, data: Mapping[str, Any], at: tuple[str | int, ...]) -> str:
-        import zoneinfo
+        from soc.timing import is_zone
 
         name = self.text(data, "timezone", at, "UTC")
-        try:
-            zoneinfo.ZoneInfo(name)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        if not is_zone(name):
             self.problem(f"unknown time zone {name!r}; use a name such as Asia/Ho_Chi_Minh", *at, "timezone")
         return name
 

@@ -148,6 +148,8 @@ class Database:
 
     def _connect(self) -> None:
         if not self.path.exists():
+            if self.path.parent.is_file():
+                raise _not_a_folder(self.path.parent)
             raise StoreUnavailableError(
                 "there is no store here yet", place=self.path.parent, hint="soc store init creates it"
             )
@@ -264,6 +266,10 @@ def refuse_network(folder: Path) -> None:
         )
 
 
+def _not_a_folder(path: Path) -> UsageError:
+    return UsageError("this is a file; a store is a folder", place=path, hint="choose another --store")
+
+
 def make_file(path: Path) -> None:
     """Make the folder (0700) and an empty file (0600), where they are not there."""
     folder = path.parent
@@ -271,9 +277,7 @@ def make_file(path: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except FileExistsError:
-        raise UsageError(
-            "this is a file; a store is a folder", place=folder, hint="choose another --store"
-        ) from None
+        raise _not_a_folder(folder) from None
     except NotADirectoryError:
         raise UsageError(
             "a part of this path is a file", place=folder, hint="choose another --store"

@@ -52,6 +52,18 @@ def test_files_named_by_hand(tmp_path: Path) -> None:
     assert again["read"] == 0
 
 
+@pytest.mark.parametrize("zone", ["nope", "Asia", "../../etc/passwd"])
+def test_a_zone_that_is_none(zone: str, tmp_path: Path) -> None:
+    """It is a mistake of use, and no store is made for it."""
+    log = tmp_path / "nginx-access.log"
+    log.write_text(NGINX.format(1, 1))
+    store = tmp_path / "store"
+    done = soc("collect", "run", "--once", log, "--collector", "nginx", "--timezone", zone, "--store", store)
+    assert done.code == 2
+    assert "unknown time zone" in done.err
+    assert not store.exists()
+
+
 def test_standard_input(tmp_path: Path) -> None:
     """Lines from a pipe, with or without a last line end."""
     store = tmp_path / "store"

@@ -185,3 +185,26 @@ def test_cases_and_conditions(tmp_path: Path) -> None:
     low = decoder.line(b"1 q")
     assert low is not None
     assert low["labels.low"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("timezone: Mars/Base", "unknown time zone"),
+        ("timezone: Asia", "unknown time zone"),
+        ("file: ../../../../../../../../etc/passwd", "lies outside"),
+        ("file: none.log", "there is no file"),
+    ],
+)
+def test_a_sample_that_cannot_be_run_says_why(tmp_path: Path, more: str, words: str) -> None:
+    """A zone that is none and a file that is not the sample's own are findings; nothing foreign is read."""
+    text = GOOD.format(name="x")
+    if more.startswith("file"):
+        text = text.replace("line: '192.0.2.7 hello'", more)
+    else:
+        text += f"    {more}\n"
+    path = _write(tmp_path, "x", text)
+    collector, _ = load(path)
+    assert collector is not None
+    problems = run_samples(collector)
+    assert [words in problem.message for problem in problems] == [True], problems

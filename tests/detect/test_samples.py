@@ -180,6 +180,7 @@ def test_the_zone_and_the_moment_of_reading_decide_the_time(bench: Bench, rule_f
         ("cases: [{name: a, expect: fires, collector: nginx, lines: [1]}]", "list of texts"),
         ("cases: [{name: a, expect: fires, collector: nginx, line: x}]", "unknown key 'line'"),
         ("cases: [{name: a, expect: fires, collector: nginx, file: nosuch.log}]", "there is no file"),
+        ("cases: [{name: a, expect: fires, collector: nginx, file: /etc/passwd}]", "lies outside"),
         (
             "cases: [{name: a, expect: fires, collector: nginx, lines: [x], timezone: Mars/Base}]",
             "unknown time zone",

@@ -123,6 +123,8 @@ def test_a_file_where_the_folder_should_be(opened: Opener, tmp_path: Path) -> No
             opened(name).append(events(1))
         assert "file" in caught.value.message
         assert "--store" in caught.value.hint
+    with pytest.raises(UsageError, match="this is a file"):
+        opened(create=False)
 
 
 @pytest.mark.parametrize(
