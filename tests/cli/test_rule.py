@@ -111,6 +111,18 @@ def test_a_wrong_case_fails_the_test(own: Path) -> None:
     assert "4 passed, 1 failed" in result.err
 
 
+def test_a_table_of_tests_shows_failures(own: Path) -> None:
+    """What passed is counted; `-v` and JSON show each case."""
+    quiet = soc("rule", "test", "night_export", cwd=own).ok()
+    assert quiet.out == ""
+    assert quiet.err == "5 passed, 0 failed\n"
+    assert soc("rule", "test", "night_export", "-v", cwd=own).ok().out.count("passed") == 5
+    samples = own / "rules" / "samples" / "night_export.yml"
+    samples.write_text(samples.read_text().replace("404 153", "200 153"))
+    failed = soc("rule", "test", "night_export", cwd=own).failed(1).out
+    assert ("passed" in failed, "failed" in failed) == (False, True)
+
+
 def test_nothing_tested_is_a_failure(own: Path) -> None:
     """Rules without samples are named, and the exit code is 1."""
     (own / "rules" / "samples" / "night_export.yml").unlink()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from soc import content
+from soc import content, yamlio
 from soc.collect.collector import LAYERS, Collectors, load_collectors
 from soc.detect import predicate
 from soc.detect.catalogue import layer_of, short_name
@@ -151,3 +151,31 @@ def test_all_rules_together_find_what_each_finds_alone() -> None:
                 for rule in rules_of(path):
                     result = together.run(rule, case)
                     assert bool(result.hits) is (case.expect is Expect.FIRES), f"{case.place} {result}"
+
+
+INSIDE = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"}
+"""An institution's own networks, as every rule means them."""
+LOCAL = {"127.0.0.0/8", "169.254.0.0/16", "fe80::/10", "::1/128"}
+"""What is not of the Internet besides: a machine itself, and its own link."""
+
+
+def networks(value: object) -> Iterator[set[str]]:
+    """Every list of networks in a detection."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name.endswith("|cidr"):
+                yield set(inner if isinstance(inner, list) else [inner])
+            else:
+                yield from networks(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from networks(inner)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_inside_means_the_same_in_every_rule(path: Path) -> None:
+    """Private networks of both families stand together; so do the addresses of a machine and its link."""
+    for listed in networks(yamlio.parse(path.read_text("utf-8"), str(path)).data.get("detection", {})):
+        if listed & (INSIDE | LOCAL):
+            assert listed >= INSIDE
+            assert not listed & LOCAL or listed >= LOCAL
