@@ -45,6 +45,8 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _RAW_WORD = re.compile(r"[^\s()\"]*")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|[a-z]:\\\w", re.ASCII | re.IGNORECASE)
+_ASSIGNED = re.compile(r"([@A-Za-z][\w@-]*(?:\.[\w@-]+)+|@timestamp)(==?|!=|=~|!~|~)", re.ASCII)
+_EXPRESSION = re.compile(r"\.[*+?]|[*+)\]][*+?]|\\[dwsDWSb.]|[\^|$\[]")
 _COMPARISONS = {">=": Op.GTE, "<=": Op.LTE, ">": Op.GT, "<": Op.LT}
 _STAR, _ANY = object(), object()
 
@@ -176,6 +178,7 @@ class _Parser:
         column = self.at + 1
         word = self.word(until_colon=not self.sees_address())
         if not self.sees(":"):
+            self.refuse_other_languages(word, column)
             return self.bare(word)
         self.at += 1
         if not word.literal:
@@ -311,9 +314,36 @@ class _Parser:
         if self.sees("[") or self.sees("{"):
             return self.range(field, column)
         word = self.word()
+        self.refuse_expression(word, column)
         if word.literal is None:
             return Test(field, *_pattern(word.parts))
         return self.equality(field, word, word.literal)
+
+    def refuse_other_languages(self, word: _Word, column: int) -> None:
+        """Say what is meant to be an operator of another query language, and is a plain word in this one."""
+        if word.quoted:
+            return
+        for sign, ours in (("||", "or"), ("&&", "and")):
+            if word.literal == sign:
+                raise self.error(
+                    f"{sign} is written as {ours} here; put the signs in quotes to find them", column
+                )
+        found = _ASSIGNED.match(self.text, column - 1)
+        if found and found[1] in ecs.fields() and found.end() <= self.at:
+            negated = "not " if found[2].startswith("!") else ""
+            example = f"{negated}{found[1]}:…"
+            raise self.error(f"a field and its value are written as {example}; for a text use quotes", column)
+        self.refuse_expression(word, column)
+
+    def refuse_expression(self, word: _Word, column: int) -> None:
+        """Say so where a regular expression is meant."""
+        raw = self.text[column - 1 : self.at]
+        if not word.quoted and len(raw) > 2 and raw[0] == raw[-1] == "/" and _EXPRESSION.search(raw):
+            raise self.error(
+                "regular expressions are not part of queries: * stands for any text, ? for one character; "
+                "for a text use quotes",
+                column,
+            )
 
     def range(self, field: str, column: int) -> Predicate:
         low = Op.GTE if self.sees("[") else Op.GT

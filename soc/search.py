@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -11,9 +11,9 @@ from typing import Any
 from soc import ecs
 from soc.detect.predicate import Predicate
 from soc.errors import UsageError
-from soc.event import Event
+from soc.event import Event, values_of
 from soc.store.contract import Store, StoredEvent
-from soc.timing import local, parse_when
+from soc.timing import parse_when
 
 MESSAGE_LENGTH = 200
 """Characters of an event's message that a table shows."""
@@ -66,8 +66,11 @@ def find(
     return Found(events, limit)
 
 
-def rows(found: Found, *, whole: bool, fields: str | None) -> Iterator[Mapping[str, Any]]:
-    """Rows for output: whole events with their `_id`, or what a table shows of them.
+def rows(
+    found: Found, *, whole: bool, fields: str | None, shown_time: Callable[[str], str] = str
+) -> Iterator[Mapping[str, Any]]:
+    """Rows for output: whole events with their `_id`, or what a table shows of them, with `shown_time` of
+    their times (default: UTC, as they are stored).
 
     `fields`: the names chosen, separated by commas; each row then has them all, since events differ in
     theirs. A name that neither ECS nor the first event knows is left to the output to refuse.
@@ -81,18 +84,67 @@ def rows(found: Found, *, whole: bool, fields: str | None) -> Iterator[Mapping[s
         if chosen is not None:
             yield {name: full.get(name) for name in chosen}
         else:
-            yield full if whole or fields is not None else table_row(stored.event)
+            yield full if whole or fields is not None else table_row(stored.event, shown_time)
 
 
-def table_row(event: Event) -> dict[str, Any]:
-    """What a table shows of an event: its time in the viewer's zone, and a short message."""
+def table_row(event: Event, shown_time: Callable[[str], str] = str) -> dict[str, Any]:
+    """What a table shows of an event: time, host or else the sensor that saw it, and what happened."""
     return {
-        "time": local(str(event.get("@timestamp", ""))),
+        "time": shown_time(str(event.get("@timestamp", ""))),
         "layer": event.get("soc.layer"),
-        "host": _first(event, "host.name", "host.hostname", "soc.source"),
+        "host": _first(event, "host.name", "host.hostname", "observer.name"),
         "dataset": event.get("event.dataset"),
-        "message": _short(str(_first(event, "message", "event.original", "event.action") or "")),
+        "message": _short(summary(event)),
     }
+
+
+SUMMARY_FIELDS = (
+    "rule.name",
+    "event.action",
+    "event.code",
+    "event.outcome",
+    "user.name",
+    "user.target.name",
+    "process.command_line",
+    "process.executable",
+    "process.parent.executable",
+    "source.ip",
+    "destination.ip",
+    "destination.port",
+    "dns.question.name",
+    "url.original",
+    "url.domain",
+    "http.request.method",
+    "http.response.status_code",
+    "file.path",
+    "file.hash.sha256",
+    "registry.path",
+    "email.from.address",
+    "email.subject",
+    "threat.indicator.name",
+    "vulnerability.id",
+    "service.name",
+)
+"""What an analyst asks of an event that brings no sentence of its own, in the order of `summary`."""
+
+_STRUCTURED = ("{", "[{", "<")
+
+
+def summary(event: Event, *, raw: bool = False) -> str:
+    """What happened, in a line: the message of an event, or (`raw`, or without one) its original line.
+
+    The original of a structured record (JSON, XML) would be cut before it says anything: its main fields
+    stand in its place, after the message if there is one.
+    """
+    message = str(event.get("message") or "").strip()
+    original = str(event.get("event.original") or "").strip()
+    structured = original.startswith(_STRUCTURED)
+    message = "" if message.startswith(_STRUCTURED) else message
+    if not structured and (message or original):
+        return original if original and (raw or not message) else message
+    fields = {name: ", ".join(map(str, values_of(event, name))) for name in SUMMARY_FIELDS}
+    said = " ".join(f"{name}={value}" for name, value in fields.items() if value not in ("", message))
+    return "  ".join(part for part in (message, said) if part) or original or str(event.get("message", ""))
 
 
 def _first(event: Event, *names: str) -> Any:

@@ -308,3 +308,30 @@ def test_parsing_is_quick() -> None:
     for text in ("a " * (MAX_LENGTH // 2), "x:(" + "a or " * 1900 + "b)", "a*?" * 3333):
         parse(text)
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "said"),
+    [
+        ("a || b", 3, "written as or"),
+        ("a && b", 3, "written as and"),
+        ("x source.ip=192.0.2.1", 3, "source.ip:…"),
+        ("url.path~admin", 1, "url.path:…"),
+        ("user.name!=root", 1, "not user.name:…"),
+        ("/evil.*/", 1, "regular expressions"),
+        (r"url.path:/ev\d+/", 10, "regular expressions"),
+    ],
+)
+def test_signs_of_other_languages_are_named(text: str, column: int, said: str) -> None:
+    """What would be a plain word here and find nothing is an error that says how it is written."""
+    with pytest.raises(QueryError, match=re.escape(said)) as caught:
+        parse(text)
+    assert caught.value.column == column
+
+
+@pytest.mark.parametrize(
+    "text", ["cmd=id", "/upload/", "/a/b/", '"||"', '"source.ip=1"', "a=b&&c", "url.path:/x/"]
+)
+def test_words_that_only_look_like_it(text: str) -> None:
+    """Paths, assignments within requests, and what stands in quotes."""
+    parse(text)

@@ -10,6 +10,7 @@ from soc.cli.output import LEVEL_STYLES, Column, as_text
 from soc.cli.text import one_line, safe
 from soc.event import values_of
 from soc.respond.alerts import AlertView, Status, describe
+from soc.search import summary
 from soc.store.contract import StoredEvent
 from soc.timing import local
 
@@ -154,8 +155,8 @@ def _events(view: AlertView, events: Sequence[StoredEvent]) -> list[str]:
     out = []
     for stored in events[:SHOWN_EVENTS]:
         event = stored.event
-        original = event.get("event.original") or event.get("message") or as_text(event)
-        out.append(f"{local(str(event.get('@timestamp')))}  {_short(str(original))}")
+        said = summary(event, raw=True) or as_text(event)
+        out.append(f"{local(str(event.get('@timestamp')))}  {_short(said)}")
     if view.count > len(out):
         out.append(
             f"{len(out)} of {view.count}; those kept with the alert: soc alert show {view.id} --output json"

@@ -27,6 +27,7 @@ COLUMNS = (
     Column("first"),
     Column("last"),
 )
+CSV_COLUMNS = ("level", "rule", "path", "record", "@timestamp", "rule.id", "event")
 
 
 @app.command()
@@ -56,7 +57,7 @@ def scan(
 
     Windows event logs (EVTX), JSON lines and everything that a collector
     reads are recognised by content. json and jsonl give one object for each
-    rule and event; a table counts them by rule and file.
+    rule and event, csv a row, in UTC; a table counts them by rule and file.
 
     A broken rule or a missing file stops the scan before it begins, unless
     --keep-going leaves it out (exit code 5). Rules that cannot be decided,
@@ -89,10 +90,9 @@ def scan(
     settle()
     hits = _scanned(s, scanner, sources, jobs)
     if s.out.is_table:
-        summary = work.Summary()
-        for hit in hits:
-            summary.add(hit)
-        s.out.rows(summary.rows(), COLUMNS, empty="no rule fired")
+        _show_summary(s, hits)
+    elif s.out.format == "csv":
+        s.out.rows((hit.flat() for hit in hits), CSV_COLUMNS, empty="")
     else:
         s.out.rows((hit.row() for hit in hits), [], empty="")
     problems += scanner.tally.problems
@@ -101,6 +101,20 @@ def scan(
     for remark in work.remarks(ruleset, scanner.tally):
         s.say(remark)
     return work.exit_code(scanner.tally, problems)
+
+
+def _show_summary(s: Session, hits: Iterator[Hit]) -> None:
+    from soc.cli.times import brief, say_zone
+    from soc.detect.scan import Summary
+
+    summary = Summary()
+    for hit in hits:
+        summary.add(hit)
+    rows = summary.rows()
+    times = [row[name] for row in rows for name in ("first", "last")]
+    shown = [{**row, **{name: brief(str(row[name] or "")) for name in ("first", "last")}} for row in rows]
+    s.out.rows(shown, COLUMNS, empty="no rule fired")
+    say_zone(s, times)
 
 
 def _scanned(s: Session, scanner: Scanner, sources: list[Input], jobs: int) -> Iterator[Hit]:

@@ -42,7 +42,7 @@ def search(
     not, parentheses.
 
     Times without an offset are meant in your zone. A table shows your zone;
-    json and jsonl give whole events, in UTC.
+    csv gives UTC, json and jsonl whole events in UTC.
 
     Examples:
 
@@ -54,12 +54,31 @@ def search(
 
     soc search 'destination.port:[6660 TO 6669]' --fields @timestamp,source.ip --output csv
     """
+    from soc.cli.times import brief, say_zone
+    from soc.hints import doubts
     from soc.query import parse
     from soc.search import find, period, rows
 
     s = session()
-    where, when = parse(" ".join(query or ())), period(since, until)
+    text = " ".join(query or ())
+    where, when = parse(text), period(since, until)
     found = find(s.store(create=False), where, when, limit=limit, oldest_first=oldest)
-    s.out.rows(rows(found, whole=s.output in ("json", "jsonl"), fields=s.fields), COLUMNS)
+    times: set[str] = set()
+
+    def shown_time(stored: str) -> str:
+        times.add(stored)
+        return brief(stored, seconds=True)
+
+    people = s.out.is_table and s.fields is None
+    shown = rows(
+        found,
+        whole=s.output in ("json", "jsonl"),
+        fields=s.fields,
+        shown_time=shown_time if people else str,
+    )
+    if not s.out.rows(shown, COLUMNS):
+        for doubt in doubts(text, where):
+            s.say(doubt)
+    say_zone(s, times)
     if found.more:
         s.say(f"there are more than these {limit}; --limit 0 shows all of them")

@@ -76,6 +76,18 @@ class Hit:
             "event": self.event,
         }
 
+    def flat(self) -> dict[str, Any]:
+        """The hit as one row of plain values, for a table of another program."""
+        return {
+            "level": self.rule.level,
+            "rule": self.rule.title,
+            "path": self.path,
+            "record": self.record,
+            "@timestamp": self.event.get("@timestamp"),
+            "rule.id": self.rule.id,
+            "event": self.event,
+        }
+
 
 @dataclass
 class Tally:

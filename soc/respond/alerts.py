@@ -65,6 +65,34 @@ NOTE_WANTED = frozenset({"false-positive", "undetermined"})
 
 _NO_FACTS = dict.fromkeys(ABOUT_FIELDS)
 
+FIELDS = (
+    "id",
+    "level",
+    "status",
+    "owner",
+    "title",
+    "entity",
+    "count",
+    "first",
+    "last",
+    "created",
+    "reason",
+    "since_closed",
+    "overflow",
+    "rule.id",
+    "rule.version",
+    "rule.path",
+    "tags",
+    "playbooks",
+    "soc.system",
+    "soc.system_level",
+    "notes",
+    "version",
+    "@timestamp",
+    *ABOUT_FIELDS,
+)
+"""The names of `AlertView.row`."""
+
 
 @dataclass(frozen=True)
 class AlertView:
@@ -289,6 +317,7 @@ def wanted(
         from soc.query import parse
 
         asked = parse(query)
+        _check_fields(query, asked)
         parts.append(asked)
     if not status and not any(test.field == "status" for test in tests(asked)):
         status = f"{Status.OPEN},{Status.ACKNOWLEDGED}"
@@ -303,6 +332,19 @@ def wanted(
     if since:
         parts.append(Test("last", Op.GTE, timestamp(since)))
     return And(tuple(parts))
+
+
+def _check_fields(query: str, asked: Predicate) -> None:
+    """Refuse a name that no alert can have: those of `FIELDS`, and of the events that rules group by."""
+    from soc import ecs
+    from soc.hints import like
+    from soc.query import QueryError
+
+    for name in dict.fromkeys(test.field for test in tests(asked)):
+        if name is not None and name not in FIELDS and not ecs.is_known(name):
+            near = like(name, [*FIELDS, *ecs.fields()])
+            column = max(query.find(f"{name}:"), 0) + 1
+            raise QueryError(f"an alert has no field {name}{near}", query, column)
 
 
 def _one_of(name: str, given: str, known: Sequence[str]) -> Predicate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -128,9 +129,14 @@ def test_nothing_scanned_fails(evidence: Path) -> None:
 
 
 def test_csv_and_fields(evidence: Path) -> None:
-    """CSV and --fields work as everywhere."""
-    done = soc(evidence, "logs", "--rules", "rules", "--output", "csv", "--fields", "source,@timestamp")
-    assert done.stdout.splitlines()[0] == "source,@timestamp"
+    """CSV has a flat row for each hit, and --fields takes the names that a table has."""
+    done = soc(evidence, "logs", "--rules", "rules", "--output", "csv")
+    header, row = csv.reader(done.stdout.splitlines())
+    assert header == ["level", "rule", "path", "record", "@timestamp", "rule.id", "event"]
+    assert row[1:4] == ["Traversal", "logs/access.log", "2"]
+    assert json.loads(row[-1])["url.path"] == "/../b"
+    done = soc(evidence, "logs", "--rules", "rules", "--output", "csv", "--fields", "rule,path")
+    assert done.stdout == "rule,path\nTraversal,logs/access.log\n"
 
 
 @pytest.mark.slow

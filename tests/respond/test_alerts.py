@@ -108,7 +108,14 @@ class TestList:
     def test_every_row_has_the_same_names(self, store: Store) -> None:
         """So that a table of fields can be asked for."""
         names = {tuple(view.row) for view in alerts.list_alerts(store)}
-        assert len(names) == 1
+        assert names == {alerts.FIELDS}
+
+    def test_a_field_that_no_alert_has(self) -> None:
+        """With the one that is meant, at its column; fields of events are taken, since rules group by them."""
+        with pytest.raises(QueryError, match="did you mean level") as caught:
+            alerts.wanted("status:open levl:high")
+        assert caught.value.column == 13
+        alerts.wanted("destination.geo.name:x")
 
 
 class TestGet:
