@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,15 +83,15 @@ _EXAMPLE = """\
 """
 
 
-def draft(config: Config, store: Store | None = None, places: Iterable[str] = USUAL_PLACES) -> str:
-    """The text of a commented `soc.yml` for this machine; with `store`, also what is in that store."""
+def draft(config: Config, sources: Sequence[Mapping[str, Any]], store: Store | None = None) -> str:
+    """The text of a commented `soc.yml` with sources; with `store`, also what is in that store."""
     text = _HEAD + _STORE.format(
         target=_quoted(config.store.target), **_signing_in(config), timezone=_quoted(local_zone())
     )
     if store is not None:
         text += "".join(f"# {line}\n" for line in _seen_in(store)) + "\n"
-    sources = list(find_sources(places))
-    return text + _SOURCES + (yamlio.dump({"sources": sources}) if sources else _EXAMPLE)
+    found = [dict(source) for source in sources]
+    return text + _SOURCES + (yamlio.dump({"sources": found}) if found else _EXAMPLE)
 
 
 def _signing_in(config: Config) -> dict[str, str]:
@@ -109,15 +109,18 @@ def _signing_in(config: Config) -> dict[str, str]:
     return out
 
 
-def find_sources(places: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Logs in the usual places that can be read and that a shipped collector recognises, as sources."""
+def find_sources(places: Iterable[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Logs in the usual places that can be read and that a shipped collector recognises, as sources.
+
+    `places`: None means `USUAL_PLACES`.
+    """
     from soc.collect.collector import load_collectors
     from soc.collect.recognise import recognise
     from soc.content import shipped
 
     collectors: Collectors = load_collectors([shipped("collectors")])
     names: set[str] = set()
-    for place in places:
+    for place in USUAL_PLACES if places is None else places:
         path = Path(place)
         if not os.access(path, os.R_OK) or not path.is_file():
             continue

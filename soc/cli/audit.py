@@ -85,6 +85,7 @@ def verify(
     s = session()
     known = anchors.read(anchor) if anchor else None
     report = audit.verify(s.store(create=False), known)
+    people = s.out.is_table
     s.out.one(
         {
             "intact": report.ok,
@@ -93,10 +94,10 @@ def verify(
             "hash": report.last.hash,
             "documents": report.documents,
             "anchored": known is not None,
-            "breaks": [b.message for b in report.breaks]
-            if s.out.is_table
+            "breaks": ([b.message for b in report.breaks] or "none")
+            if people
             else [_plain(b) for b in report.breaks],
-            "intended": list(report.intended),
+            "intended": (list(report.intended) or "none") if people else list(report.intended),
         }
     )
     if not report.ok:

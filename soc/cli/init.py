@@ -25,7 +25,8 @@ def init(
     """Write a commented soc.yml to start from.
 
     The logs that are found in the usual places of this machine are written in as sources, each with the
-    collector that recognises it. With --from-store the indices of a cluster are looked at as well.
+    collector that recognises it; where there is none, the file shows how to write them. With --from-store
+    the indices of a cluster are looked at as well.
 
     Examples:
 
@@ -39,9 +40,19 @@ def init(
 
     s = session()
     store = s.store(create=False) if from_store else None
-    text = setup.draft(s.config, store)
+    sources = list(setup.find_sources())
+    text = setup.draft(s.config, sources, store)
     if dry_run:
         s.out.write(text.rstrip("\n"))
         return
     setup.write(path, text, force=force)
-    s.say(f"wrote {path}; next: soc config check, then soc collect run --once")
+    if sources:
+        names = ", ".join(source["name"] for source in sources)
+        s.say(f"wrote {path} with {len(sources)} source{'' if len(sources) == 1 else 's'}: {names}")
+        s.say("next: soc config check, then soc collect run --once")
+    else:
+        s.say(f"wrote {path}, without sources: none of {len(setup.USUAL_PLACES)} usual log files is here")
+        s.say(f"and can be read ({', '.join(setup.USUAL_PLACES[:3])} …)")
+        s.say(
+            f"next: soc collector try FILE says which collector reads a log; write it under sources: in {path}"
+        )

@@ -33,8 +33,6 @@ COLUMNS = [
 def _register(s: Session) -> Register:
     from soc.respond.register import load_register
 
-    if s.config.register is None:
-        s.say(f"there is no register yet; write one as register.yml beside soc.yml, such as:\n\n{EXAMPLE}")
     return load_register(s.config.register)
 
 
@@ -73,6 +71,8 @@ def list_(
     register = _register(s)
     assets = register.assets_of(system) if system else register.assets
     s.out.rows(map(_row, assets), COLUMNS, empty="no asset is listed")
+    if s.config.register is None:
+        s.say(f"there is no register yet; write one as register.yml beside soc.yml, such as:\n\n{EXAMPLE}")
 
 
 @app.command("show")
@@ -96,7 +96,9 @@ def show(
     asset = _register(s).asset_for(host=host, ip=host)
     if asset is None:
         s.out.one({"name": host, "system": "unknown", "level": "unknown", "criticality": "unknown"})
-        s.say("the register does not list it; its level is unknown")
+        none = s.config.register is None
+        what = "there is no register yet (soc register list)" if none else "the register does not list it"
+        s.say(f"{what}; its level is unknown")
         return 1
     s.out.one(_row(asset))
     return 0
