@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,8 +29,27 @@ Ids = Annotated[
         autocompletion=ids_of("alert"),
     ),
 ]
-OneId = Annotated[
-    str, typer.Argument(metavar="ID", help="An id or a unique prefix", autocompletion=ids_of("alert"))
+IdsThen = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="ID…",
+        help="Ids or unique prefixes; - reads them from standard input",
+        autocompletion=ids_of("alert"),
+    ),
+]
+"""As `Ids`, before an argument of another kind: what is missing is then said by `_both`."""
+Query = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[QUERY]", help="A query, as in soc search: level:high host.name:web01"),
+]
+Level = Annotated[
+    str,
+    typer.Option(
+        "--level",
+        metavar="A,B",
+        help="critical, high, medium, low, informational",
+        autocompletion=words("critical", "high", "medium", "low", "informational"),
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would change, write nothing")]
 Expect = Annotated[
@@ -52,7 +71,7 @@ TABLE_ROWS = 50
 COLUMNS = [
     Column("id", style="bold"),
     Column("level"),
-    Column("status", styles={"acknowledged": "green", "closed": "dim"}),
+    Column("status", styles={"acknowledged": "green", "ack": "green", "closed": "dim"}),
     Column("owner"),
     Column("title", wide=True),
     Column("entity", wide=True),
@@ -63,10 +82,7 @@ COLUMNS = [
 
 @app.command("list")
 def list_(
-    query: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[QUERY]", help="A query, as in soc search: level:high host.name:web01"),
-    ] = None,
+    query: Query = None,
     status: Annotated[
         str,
         typer.Option(
@@ -76,15 +92,7 @@ def list_(
             autocompletion=words("open", "acknowledged", "closed", "all"),
         ),
     ] = "",
-    level: Annotated[
-        str,
-        typer.Option(
-            "--level",
-            metavar="A,B",
-            help="critical, high, medium, low, informational",
-            autocompletion=words("critical", "high", "medium", "low", "informational"),
-        ),
-    ] = "",
+    level: Level = "",
     owner: Annotated[str, typer.Option("--owner", metavar="USER", help="Whose; none: nobody's")] = "",
     mine: Annotated[bool, typer.Option("--mine", help="My own")] = False,
     rule: Annotated[
@@ -150,37 +158,52 @@ def list_(
 
 
 @app.command("show")
-def show(alert: OneId) -> None:
-    """Show an alert: what, where, when and why, the events behind it, its history, and what to do next.
+def show(alert: Ids) -> None:
+    """Show alerts: what, where, when and why, the events behind them, their history, and what to do next.
+
+    json gives one object for one alert, a list for several.
 
     Examples:
 
     soc alert show A-7F3K
 
     soc alert show 7f3 --output json
+
+    soc alert list level:critical --fields id --output csv | soc alert show -
     """
+    from soc.cli.idlist import expand
     from soc.respond import alerts
 
     s = session()
     store = s.store(create=False)
-    view = alerts.get(store, alert)
-    _show(s, view)
+    views = [alerts.get(store, id_) for id_ in expand(alert)]
+    if len(views) > 1 and not _is_page(s):
+        _remember(s, views)
+        s.out.rows((_full(s, view) for view in views), ["id", "level", "status", "title"])
+        return
+    for number, view in enumerate(views):
+        if number:
+            s.out.write("")
+        _show(s, view)
 
 
 @app.command("next")
-def next_() -> int:
-    """Show the most urgent alert that nobody works on.
+def next_(query: Query = None, level: Level = "") -> int:
+    """Show the most urgent alert that nobody works on, of all or of those that a query asks for.
 
     Examples:
 
     soc alert next
+
+    soc alert next --level critical,high soc.system_level:5
     """
     from soc.respond import alerts
 
     s = session()
-    found = alerts.list_alerts(s.store(create=False), alerts.wanted(status="open", owner="none"), limit=1)
+    where = alerts.wanted(" ".join(query or ()), status="open", owner="none", level=level)
+    found = alerts.list_alerts(s.store(create=False), where, limit=1)
     if not found:
-        s.say("no open alert without an owner")
+        s.say("no open alert without an owner" + (" among these" if query or level else ""))
         return ExitCode.DONE
     _show(s, found[0])
     return ExitCode.DONE
@@ -207,8 +230,8 @@ def ack(alert: Ids, expect: Expect = None, on_behalf_of: Behalf = "", dry_run: D
 
 @app.command("assign")
 def assign(
-    alert: Ids,
-    user: Annotated[str, typer.Argument(metavar="USER|me|none", help="Who is to work on it")],
+    alert: IdsThen = None,
+    user: Annotated[str, typer.Argument(metavar="USER|me|none", help="Who is to work on it")] = "",
     expect: Expect = None,
     on_behalf_of: Behalf = "",
     dry_run: DryRun = False,
@@ -224,14 +247,15 @@ def assign(
     from soc.respond import alerts
 
     s = session()
+    given, user = _both(alert, user, "USER", f"soc alert assign {_first(alert, user)} me")
     change = alerts.assign(s.store(create=False).whoami() if user == "me" else user)
-    return _change(s, alert, change, expect=expect, on_behalf_of=on_behalf_of, dry_run=dry_run)
+    return _change(s, given, change, expect=expect, on_behalf_of=on_behalf_of, dry_run=dry_run)
 
 
 @app.command("note")
 def note(
-    alert: Ids,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to write down")],
+    alert: IdsThen = None,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to write down")] = "",
     expect: Expect = None,
     on_behalf_of: Behalf = "",
     dry_run: DryRun = False,
@@ -244,8 +268,9 @@ def note(
     """
     from soc.respond import alerts
 
+    given, text = _both(alert, text, "TEXT", f'soc alert note {_first(alert, text)} "…"')
     change = alerts.note(text)
-    return _change(session(), alert, change, expect=expect, on_behalf_of=on_behalf_of, dry_run=dry_run)
+    return _change(session(), given, change, expect=expect, on_behalf_of=on_behalf_of, dry_run=dry_run)
 
 
 @app.command("close")
@@ -305,6 +330,29 @@ def reopen(
     return _change(session(), alert, change, expect=expect, on_behalf_of=on_behalf_of, dry_run=dry_run)
 
 
+def _both(alert: list[str] | None, last: str, what: str, example: str) -> tuple[list[str], str]:
+    """Ids, and the argument after them. Raises `UsageError` that says which of the two is missing."""
+    from soc.respond import alerts, ids
+
+    if alert and last:
+        return alert, last
+    only = (alert or [last])[0]
+    try:
+        ids.normal(alerts.LETTER, only)
+        is_id = only == "-" or only.upper().startswith(f"{alerts.LETTER}-") or any(map(str.isdigit, only))
+    except UsageError:
+        is_id = only == "-"
+    if only and not is_id:
+        raise UsageError("which alert? ID is missing", hint=example)
+    raise UsageError(f"{what} is missing" if only else f"ID and {what} are missing", hint=example)
+
+
+def _first(alert: list[str] | None, last: str) -> str:
+    """The id for an example: the one that was given, if any."""
+    given = [word for word in (*(alert or ()), last) if word.upper().startswith("A-")]
+    return given[0] if given else "A-7F3K"
+
+
 def _change(
     s: Session,
     given: Sequence[str],
@@ -338,20 +386,29 @@ def _change(
 def _show(s: Session, view: AlertView) -> None:
     from soc.respond import alerts
 
-    store = s.store(create=False)
     _remember(s, [view])
-    events = alerts.events_of(store, view)
-    if s.out.is_table and s.fields is None:
+    if _is_page(s):
         from soc.cli.alert_page import page
 
-        s.out.markup(page(view, events, zone_note=True))
+        s.out.markup(page(view, alerts.events_of(s.store(create=False), view), zone_note=True))
     else:
-        full = {**view.full(), "events": [{"id": e.id, "event": e.event} for e in events]}
-        s.out.one(full)
+        s.out.one(_full(s, view))
+
+
+def _is_page(s: Session) -> bool:
+    return s.out.is_table and s.fields is None
+
+
+def _full(s: Session, view: AlertView) -> dict[str, Any]:
+    from soc.respond import alerts
+
+    events = alerts.events_of(s.store(create=False), view)
+    return {**view.full(), "events": [{"id": e.id, "event": e.event} for e in events]}
 
 
 def _show_rows(s: Session, found: Sequence[AlertView]) -> None:
     from soc.cli.alert_page import columns_for, shown_row
+    from soc.cli.times import say_zone
 
     people = s.out.is_table and s.fields is None
     rows = [shown_row(view) if s.out.is_table else view.row for view in found]
@@ -360,6 +417,7 @@ def _show_rows(s: Session, found: Sequence[AlertView]) -> None:
         columns_for(COLUMNS, found) if people else COLUMNS,
         empty="no alert (soc alert list --status all shows closed ones too)",
     )
+    say_zone(s, [view.row["last"] for view in found])
 
 
 def _remember(s: Session, views: Sequence[AlertView]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from soc.cli.output import LEVEL_STYLES, Column, as_text
 from soc.cli.text import one_line, safe
+from soc.cli.times import brief, narrow
 from soc.event import values_of
 from soc.respond.alerts import AlertView, Status, describe
 from soc.search import summary
@@ -23,14 +24,20 @@ SHOWN_VALUE = 300
 _SKIPPED = frozenset({"event.dataset", "soc.layer"})
 
 
+_SHORT_STATUS = {"acknowledged": "ack"}
+"""In a narrow terminal; as the verb is called."""
+
+
 def shown_row(view: AlertView) -> dict[str, Any]:
-    """A row for people: times in their zone."""
+    """A row for people: times in their zone, shorter where the terminal is narrow."""
     row = view.row
+    small = narrow()
     late = f" (+{view.since_closed} since closed)" if view.since_closed else ""
     return {
         **row,
+        "status": _SHORT_STATUS.get(row["status"], row["status"]) if small else row["status"],
         "count": f"{'≥' if view.body['inexact'] else ''}{view.count}{late}",
-        **{name: local(row[name]) for name in ("first", "last", "created")},
+        **{name: brief(row[name], narrow=small) for name in ("first", "last", "created")},
     }
 
 

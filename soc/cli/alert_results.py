@@ -20,7 +20,7 @@ def report(s: Session, results: Sequence[Changed], change: Change, *, dry_run: b
     if not s.out.is_table or s.fields is not None:
         s.out.rows((_row(r, change, dry_run) for r in results), [Column("id"), Column("result")])
     elif len(results) == 1:
-        s.say(_words(results[0], change, dry_run))
+        s.out.write(_words(results[0], change, dry_run))
     else:
         columns = [Column("id", style="bold"), Column("result"), Column("message", wide=True)]
         s.out.rows((_row(r, change, dry_run) for r in results), columns)
@@ -73,6 +73,9 @@ def _words(result: Changed, change: Change, dry_run: bool) -> str:
     view = result.view
     if view is None:
         return ""
+    if result.unchanged:
+        is_now = f"assigned to {view.owner or 'nobody'}" if change.action == "assign" else DONE[change.action]
+        return f"{result.id} is already {is_now}: {view.title} (version {view.version})"
     whom = f" to {view.owner or 'nobody'}" if change.action == "assign" else ""
     why = f" as {view.work.get('reason')}" if change.action == "close" else ""
     return f"{result.id} {_result(result, change, dry_run)}{whom}{why}: {view.title} (version {view.version})"

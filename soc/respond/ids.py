@@ -69,6 +69,15 @@ def normal(letter: str, text: str) -> str:
     return f"{letter}-{rest}"
 
 
+def _read_as(letter: str, text: str) -> str:
+    """What was read for letters that ids do not have, in words; empty where there are none."""
+    typed = text.strip().upper().removeprefix(f"{letter}-")
+    read = [
+        f"{sign} as {typed_as}" for sign, typed_as in (("O", "0"), ("I", "1"), ("L", "1")) if sign in typed
+    ]
+    return f" (an id has no O, I or L: {', '.join(read)} was read)" if read else ""
+
+
 def resolve(
     letter: str,
     text: str,
@@ -89,7 +98,7 @@ def resolve(
     if len(found) == 1:
         return found[0]
     if not found:
-        raise NotFoundError(f"there is no {what} {wanted}", hint=f"soc {what} list")
+        raise NotFoundError(f"there is no {what} {wanted}{_read_as(letter, text)}", hint=f"soc {what} list")
     listed = ", ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
     raise AmbiguousError(
         f"{wanted} is the beginning of {len(found)} ids: {listed}",

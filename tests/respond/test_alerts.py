@@ -111,7 +111,7 @@ class TestList:
         assert names == {alerts.FIELDS}
 
     def test_a_field_that_no_alert_has(self) -> None:
-        """With the one that is meant, at its column; fields of events are taken, since rules group by them."""
+        """With the one that is meant, at its column; fields of events are taken: rules group by them."""
         with pytest.raises(QueryError, match="did you mean level") as caught:
             alerts.wanted("status:open levl:high")
         assert caught.value.column == 13
