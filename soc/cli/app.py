@@ -7,6 +7,8 @@ an `app` of one command. Nothing is imported before it is used: `soc --help` sho
 from __future__ import annotations
 
 import importlib
+import inspect
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +62,9 @@ def _common(
         str, typer.Option("--space", metavar="NAME", help="Space within the store, such as a drill's")
     ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No remarks, only results")] = False,
-    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="More remarks")] = 0,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, show_default=False, help="More remarks")
+    ] = 0,
 ) -> None:
     """The options that stand everywhere; each command carries them (see `SocCommand`)."""
 
@@ -94,11 +98,28 @@ def _take(values: dict[str, Any], target: Session) -> None:
     target.verbose = int(given.get("verbose") or 0) or target.verbose
 
 
+def reflow(text: str) -> str:
+    """A help text whose paragraphs are one line each, for the width of whoever reads them.
+
+    Docstrings are wrapped for the code. A list (lines that begin with `- `) keeps its lines; what stands
+    below `Examples:` is indented alike, one command to a paragraph.
+    """
+    out: list[str] = []
+    examples = False
+    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text)):
+        lines = [line.strip() for line in paragraph.splitlines()]
+        separator = "\n" if any(line.startswith("- ") for line in lines) else " "
+        out.append(("  " if examples else "") + separator.join(lines))
+        examples = examples or lines == ["Examples:"]
+    return "\n\n".join(out)
+
+
 class SocCommand(TyperCommand):
     """A command that also takes the common options, wherever they stand among its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.help = reflow(self.help or "")
         taken = {option for param in self.params for option in param.opts}
         self.params = [*self.params, *(p for p in _common_params() if not taken.intersection(p.opts))]
 
@@ -113,6 +134,7 @@ class CommonGroup(TyperGroup):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.help = reflow(self.help or "")
         self.params = [*self.params, *_common_params()]
 
     def invoke(self, ctx: Any) -> Any:

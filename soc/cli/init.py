@@ -53,6 +53,4 @@ def init(
     else:
         s.say(f"wrote {path}, without sources: none of {len(setup.USUAL_PLACES)} usual log files is here")
         s.say(f"and can be read ({', '.join(setup.USUAL_PLACES[:3])} …)")
-        s.say(
-            f"next: soc collector try FILE says which collector reads a log; write it under sources: in {path}"
-        )
+        s.say("next: soc collector try FILE (which collector reads a log?); then add it to sources: in it")

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from soc.detect.sweep import Start, SweepResult
     from soc.detect.sweep_job import SweepJob
 
-app = noun("Match the rules against new events and raise alerts")
+app = noun(
+    "Match the rules against new events and raise alerts\n\n"
+    "The word `run` may be left out: soc sweep --once is soc sweep run --once."
+)
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, write nothing")]
 
@@ -48,7 +51,8 @@ def run(
     The first sweep of a store starts from now; --from reads what is there already, and asks first where
     that means many events or alerts. Nothing is missed and nothing counted twice, also when a sweep is
     killed or two run at once. A new or changed rule begins with the next event; --from lets it see earlier
-    ones. With --rules, another set of rules is swept, which keeps its own place in the store.
+    ones. With --rules, another set of rules is swept, which keeps its own place in the store. The word `run`
+    may be left out.
 
     Examples:
 
@@ -83,6 +87,8 @@ def run(
 def status() -> None:
     """Say where sweeps stand: when the last one was, by whom, and how many events wait.
 
+    TODAY and HITS count events and hits of the last 24 hours, BLIND the rules that lack a field they need.
+
     Examples:
 
     soc sweep status
@@ -90,6 +96,7 @@ def status() -> None:
     soc sweep status --output json
     """
     from soc.cli.sweep_report import status_rows
+    from soc.cli.times import say_zone
     from soc.detect import sweep
 
     s = session()
@@ -98,16 +105,17 @@ def status() -> None:
         Column("swept_at", "LAST SWEEP"),
         Column("by"),
         Column("rules", right=True),
-        Column("waiting", "EVENTS WAITING", right=True),
-        Column("events_today", "EVENTS TODAY", right=True),
-        Column("hits_today", "HITS TODAY", right=True),
-        Column("blind", "BLIND RULES", right=True),
+        Column("waiting", right=True),
+        Column("events_today", "TODAY", right=True),
+        Column("hits_today", "HITS", right=True),
+        Column("blind", right=True),
     ]
     found = sweep.status(s.store(create=False))
     s.out.rows(
         status_rows(found, people=s.out.is_table), columns, empty="nothing was swept yet: soc sweep --once"
     )
     if s.out.is_table:
+        say_zone(s, [position.swept_at for position in found])
         for position in found:
             for note in position.notes[-5:]:
                 s.say(f"{position.name}: {note}")
@@ -157,11 +165,17 @@ def _start(s: Session, job: SweepJob, begin: str, *, yes: bool) -> tuple[Start |
     from soc.cli.sweep_report import forecast
     from soc.detect.sweep import Start
     from soc.detect.sweep_job import ASK_ALERTS, ASK_EVENTS
+    from soc.event import timestamp
     from soc.timing import parse_when
 
     if not begin:
         return None, None
     start = Start(None if begin == "beginning" else parse_when(begin))
+    if start.at and start.at > datetime.now(UTC):
+        raise UsageError(
+            f"--from {begin} is in the future: nothing would ever be swept",
+            hint="--from beginning, 7d, 2026-03-02; without --from a sweep takes up what is new",
+        )
     expected = job.estimate(start)
     s.say(forecast(expected))
     if expected.events > ASK_EVENTS or expected.expected_alerts > ASK_ALERTS:

@@ -10,7 +10,7 @@ import pytest
 
 from soc import __version__
 from soc.cli import reference
-from soc.cli.app import NOUNS, load, singular
+from soc.cli.app import NOUNS, load, reflow, singular
 from tests.harness import soc
 
 VERBS = {
@@ -67,6 +67,51 @@ def test_the_reference_is_what_the_code_says(name: str, pytestconfig: pytest.Con
     """`make docs` was run after the last change of a command."""
     written = pytestconfig.rootpath / "docs" / "reference" / name
     assert written.read_text(encoding="utf-8") == reference.pages()[name], "run: make docs"
+
+
+def test_help_is_reflowed_and_examples_keep_their_lines() -> None:
+    """A paragraph is one line, whatever the docstring's width; lists and examples stay as they are."""
+    text = """First
+    line.
+
+    A paragraph that is
+    wrapped in the code, with
+    --an-option at a line's beginning.
+
+    - one
+    - two
+
+    Examples:
+
+    soc alert list
+
+      soc alert show A-7F3K
+    """
+    assert reflow(text).split("\n\n") == [
+        "First line.",
+        "A paragraph that is wrapped in the code, with --an-option at a line's beginning.",
+        "- one\n- two",
+        "Examples:",
+        "  soc alert list",
+        "  soc alert show A-7F3K",
+    ]
+
+
+@pytest.mark.parametrize("name", NOUNS)
+def test_help_is_never_ragged_at_80_columns(name: str) -> None:
+    """A line of prose that ends early ends its paragraph; every example is indented."""
+    command = load(name)
+    for verb, inner in getattr(command, "commands", {"": command}).items():
+        prose, marker, examples = (inner.help or "").partition("Examples:")
+        assert marker, f"soc {name} {verb}"
+        assert all("\n" not in part.strip() for part in prose.split("\n\n") if not part.startswith("- "))
+        lines = [line for line in examples.splitlines() if line]
+        assert all(re.match(r"  \S", line) for line in lines), f"soc {name} {verb}"
+
+
+def test_the_default_verb_is_said_in_the_help() -> None:
+    """`soc sweep --help` tells that `soc sweep --once` works."""
+    assert "soc sweep --once" in " ".join(soc("sweep", "--help").ok().out.split())
 
 
 def test_plurals_mean_the_singular() -> None:
