@@ -168,5 +168,4 @@ class ElasticStore(Store):
 
     def close(self) -> None:
         """See `Store.close`."""
-        self._appender.close()
         self._connection.close()

@@ -20,7 +20,7 @@ from soc.store.elastic_schema import EXACT, OTHER, WIDEN, Names, event_fields
 from soc.store.embedded_codec import UnfitError, encode
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
 BULK_BYTES = 1_000_000
 """A bulk request is closed when it reaches this size."""
@@ -140,7 +140,6 @@ class Appender:
         self._connection = connection
         self._names = names
         self._ready = ready
-        self._pool: ThreadPoolExecutor | None = None
 
     def append(self, events: Sequence[Incoming]) -> list[Outcome]:
         """See `soc.store.contract.Store.append`."""
@@ -207,25 +206,35 @@ class Appender:
         try:
             running += [self._submit(first, outcomes), self._submit(second, outcomes)]
             for items in bulks:
-                if len(running) > SENDERS:
+                if len(running) >= SENDERS:
                     running.pop(0).result()
                 running.append(self._submit(items, outcomes))
             while running:
                 running.pop(0).result()
-        finally:
-            # after an error the others are awaited, so that nothing is sent once append has returned
+        except Exception:
+            # the others are awaited, so that nothing is sent once append has returned; not so when the run
+            # is interrupted, which must not wait for a server that does not answer
             for future in running:
-                future.cancel()
-            for future in running:
-                if not future.cancelled():
-                    future.exception()
+                future.exception()
+            raise
 
     def _submit(self, items: list[_Item], outcomes: list[Outcome | None]) -> Future[None]:
-        from concurrent.futures import ThreadPoolExecutor
+        from concurrent.futures import Future
+        from threading import Thread
 
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="soc-bulk")
-        return self._pool.submit(self._send, items, outcomes)
+        future: Future[None] = Future()
+
+        def work() -> None:
+            try:
+                self._send(items, outcomes)
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+                future.set_exception(error)
+            else:
+                future.set_result(None)
+
+        # the threads of an executor would be awaited at the end of the process
+        Thread(target=work, name="soc-bulk", daemon=True).start()
+        return future
 
     def _send(self, items: list[_Item], outcomes: list[Outcome | None]) -> None:
         """One bulk request, repeated for those items that the server was too busy for."""
@@ -280,11 +289,6 @@ class Appender:
         raise_if_not_the_event(self._connection.name, status, kind, whole)
         outcomes[item.position] = Outcome(item.id, Fate.REJECTED, reason)
         return True
-
-    def close(self) -> None:
-        """End the threads."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def reason_of(error: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -26,16 +26,24 @@ from soc.collect.collector import load_collectors
 from soc.config import Source
 from tests.collect.world import World, append, line, lines
 
-ROUNDS = int(os.environ.get("SOC_CHAOS_ROUNDS", "8"))
+SIZE = int(os.environ.get("SOC_TEST_SIZE", "1"))
+"""How much chaos: that many times the seeds."""
+
+ROUNDS = 10
 """How many times the collector is killed in each seeded run."""
 
 
 class Generator:
-    """Writes numbered lines and rotates, all by one seed; pauses for copytruncate, as a writer must."""
+    """Writes numbered lines and rotates, all by one seed; pauses for copytruncate, as a writer must.
 
-    def __init__(self, world: World, seed: int) -> None:
+    `dwell`: the longest time, in seconds, between a copy and the truncation, and between compression and
+    removal, as on a busy machine.
+    """
+
+    def __init__(self, world: World, seed: int, *, dwell: float = 0.25) -> None:
         self.world = world
         self.random = random.Random(seed)
+        self.dwell = dwell
         self.count = 0
         self.rotations = 0
         self.failure: BaseException | None = None
@@ -85,6 +93,7 @@ class Generator:
         how = self.random.choice(["rename", "copy", "compress"])
         if how == "copy":
             shutil.copy2(log, first)
+            self._dwell()
             os.truncate(log, 0)
             return
         log.rename(first)
@@ -94,7 +103,12 @@ class Generator:
             with first.open("rb") as source, gzip.open(packed, "wb") as target:
                 shutil.copyfileobj(source, target)
             os.utime(packed, ns=(times, times))
+            self._dwell()
             first.unlink()
+
+    def _dwell(self) -> None:
+        if self.random.random() < 0.5:
+            time.sleep(self.random.random() * self.dwell)
 
 
 def started(world: World, pid: int) -> None:
@@ -106,7 +120,7 @@ def started(world: World, pid: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(1, 2 * SIZE + 1))
 def test_killed_at_random_while_files_rotate(tmp_path: Path, seed: int) -> None:
     """SIGKILL at random moments, rotation of every kind meanwhile: every number once, the ledger balances."""
     world = World(tmp_path)
@@ -114,7 +128,8 @@ def test_killed_at_random_while_files_rotate(tmp_path: Path, seed: int) -> None:
     with Generator(world, seed) as generator:
         for _ in range(ROUNDS):
             process = world.start("--every", "50ms", "-q")
-            time.sleep(0.4 + chance.random() * 0.8)
+            started(world, process.pid)
+            time.sleep(chance.random() * 0.8)
             process.kill()
             process.communicate(timeout=10)
     time.sleep(0.1)

@@ -62,12 +62,16 @@ def age(path: Path, seconds: float = 60) -> None:
 
 @dataclass
 class World:
-    """Logs in `logs`, state in `state`, events in `store`; `clock` is what collection takes for now."""
+    """Logs in `logs`, state in `state`, events in `store`; `clock` is what collection takes for now.
+
+    `elsewhere`: another store to collect into than the embedded one in `store`.
+    """
 
     root: Path
     patterns: tuple[str, ...] = ("app.log*",)
     source: Source = field(init=False)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    elsewhere: StoreSettings | None = None
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -87,11 +91,11 @@ class World:
 
     @property
     def settings(self) -> StoreSettings:
-        return StoreSettings(str(self.root / "store"))
+        return self.elsewhere or StoreSettings(str(self.root / "store"))
 
     @property
     def state(self) -> Path:
-        return state_folder(self.root / "state", self.settings.target)
+        return state_folder(self.root / "state", self.settings.target, self.settings.space)
 
     def collectors(self) -> Collectors:
         return load_collectors([self.root / "collectors"])
@@ -123,7 +127,8 @@ class World:
         path = self.root / "soc.yml"
         paths = ", ".join(f"'{p}'" for p in self.source.paths)
         path.write_text(
-            f"store: {self.settings.target}\nstate: {self.root / 'state'}\n"
+            f"store: {{target: {self.settings.target}, space: '{self.settings.space}'}}\n"
+            f"state: {self.root / 'state'}\n"
             f"content: {{collectors: {self.root / 'collectors'}}}\n"
             f"sources:\n  - {{name: app, collector: numbers, paths: [{paths}]}}\n"
         )

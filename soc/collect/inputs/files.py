@@ -15,6 +15,7 @@ that came and went in between, also beyond the configured paths.
 from __future__ import annotations
 
 import gzip
+import os
 import stat
 import time
 import zlib
@@ -48,6 +49,9 @@ QUOTA = 8 * 1024 * 1024
 
 CERTAIN = 1024
 """Bytes that must agree for a file of an unrelated name to be taken for a known one."""
+
+LOOKS = 4
+"""How many times a folder in which files are being renamed is listed, before that is left for later."""
 
 SEARCHES = 30
 """How many times a folder is searched again after a file of it was displaced: compressing takes a while."""
@@ -133,13 +137,23 @@ class FileInput:
         self._tails: dict[str, Tail] = {}
         self._loose: dict[str, Life] = {life.generation: life for life in checkpoint.of(source.name)}
         self._copies = Copies()
+        self._folders: dict[Path, dict[str, int]] = {}
         self._searches = SEARCHES if self._loose else 0
 
     # finding
 
     def scan(self) -> None:
         """Look at the files that there are now. Raises OSError only for the checkpoint."""
-        self.again = False
+        self._folders.clear()
+        for _ in range(LOOKS):
+            self.again = False
+            self._folders = {folder: _entries(folder) for folder in self._folders}
+            self._look_around()
+            if not self._folders:
+                return
+        self.again = True
+
+    def _look_around(self) -> None:
         self.state.problems = {k: v for k, v in self.state.problems.items() if k.startswith("content:")}
         found = self._list()
         self.state.files = len(found)
@@ -231,7 +245,8 @@ class FileInput:
     # recognising
 
     def _identify(self, unknown: list[Found]) -> None:
-        rest = [f for f in unknown if f.stat.size and not self._tried(self._by_inode, f)]
+        some = (f for f in unknown if f.stat.size and not self._copies.has(f.stat))
+        rest = [f for f in some if not self._tried(self._by_inode, f)]
         paths = {life.path for life in self._loose.values()} | {
             tail.life.path for tail in self._tails.values() if tail.rotated
         }
@@ -240,10 +255,24 @@ class FileInput:
             self._searches = max(0, self._searches - 1)
             rest += self._beyond(paths | fresh, {f.stat.key for f in unknown})
         rest.sort(key=lambda f: f.stat.mtime_ns)
+        if not self._steady({f.path.parent for f in rest}):
+            return
         rest = [f for f in rest if not self._tried(self._by_content, f)]
         # the name of a copy is longer than that of its original, which has to come first
         for one in sorted(rest, key=lambda f: len(f.path.name)):
             self._tried(self._begin, one)
+
+    def _steady(self, folders: set[Path]) -> bool:
+        """Whether nothing was renamed in these folders during this look, so that it has seen all files there.
+
+        Files are listed one after the other: one that is renamed meanwhile is missed, while its compressed
+        form is seen, and would be taken for new, or for what became of it. So files are told apart only where
+        the names were the same before and after.
+        """
+        now = {folder: _entries(folder) for folder in folders}
+        steady = all(self._folders.get(folder) == entries for folder, entries in now.items())
+        self._folders = {} if steady else now
+        return steady
 
     def _begin(self, one: Found) -> bool:
         """Begin a life, unless it is the copy of one that was begun just now."""
@@ -276,8 +305,6 @@ class FileInput:
 
     def _by_content(self, one: Found) -> bool:
         """Attach a file to a life by its content, or see that it is only a copy, or not complete yet."""
-        if self._copies.has(one.stat):
-            return True
         inside = one.inside()
         written = time.time_ns() - one.stat.mtime_ns < QUIET_SECONDS * 1e9
         if inside.broken and not inside.head and written:
@@ -318,7 +345,7 @@ class FileInput:
         out: list[Found] = []
         for folder in {Path(p).parent for p in paths}:
             names = {Path(p).name for p in paths if Path(p).parent == folder}
-            for path in _entries(folder):
+            for path in sorted(folder / name for name in _entries(folder)):
                 found = self._look(path, report=False)
                 if found is None or not found.stat.size or found.stat.key in attached | listed:
                     continue
@@ -420,8 +447,10 @@ class FileInput:
         return sum(tail.lag for tail in self._tails.values())
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path) -> dict[str, int]:
+    """The names in a folder with their inodes."""
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return {entry.name: entry.inode() for entry in entries}
     except OSError:
-        return []
+        return {}
