@@ -9,7 +9,9 @@ import typer
 
 from soc.cli.app import noun
 from soc.cli.session import session
-from soc.errors import ExitCode, UsageError
+from soc.errors import ExitCode, Severity, UsageError
+
+GENERAL = " (general: for what has no collector of its own)"
 
 app = noun("Collectors: what turns a source's log into ECS events")
 
@@ -98,14 +100,13 @@ def new(
     example: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="A log file to fit it to")
     ] = None,
-    to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="The folder of your collectors")
-    ] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Folder to write it to")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, write nothing")] = False,
 ) -> None:
     """Write a collector to start from: it lints, and its sample passes.
 
-    It goes into the first folder of content.collectors in soc.yml, or --to, else ./collectors.
+    It goes to --to, else to your first folder of collectors (`content.collectors` in soc.yml), else to
+    ./collectors.
 
     Examples:
 
@@ -113,6 +114,7 @@ def new(
 
     soc collector new branch-scanner --layer 3 --dry-run
     """
+    from soc.cli.newcontent import announce
     from soc.collect.skeleton import write
 
     s = session()
@@ -120,18 +122,13 @@ def new(
     path, text = write(name, layer, folder, example, dry_run=dry_run)
     if dry_run:
         s.out.write(text.rstrip("\n"))
-        s.say(f"nothing was written; without --dry-run it would be {path}")
+        s.say(f"dry run: would write {path}")
         return
-    s.out.one({"name": name, "path": str(path)})
-    if folder not in s.config.collectors:
-        s.say(f"to use it, add to soc.yml: content: {{collectors: [{folder}]}}")
-    s.say(f"next: soc collector test {path}")
+    announce(s, "collector", {"path": path})
 
 
-def _report(problems: list[Any], checked: int, what: str) -> int:
+def _report(problems: list[Any], checked: int) -> int:
     """Problems as rows (JSON: with a verdict); exit code 1 where one is an error."""
-    from soc.errors import Severity
-
     s = session()
     rows = [
         {
@@ -154,8 +151,6 @@ def _report(problems: list[Any], checked: int, what: str) -> int:
             s.out.write(str(problem))
     else:
         s.out.rows(rows, ["place", "severity", "kind", "message", "hint"], empty="")
-    warnings = sum(p.severity is Severity.WARNING for p in problems)
-    s.say(f"{checked} {what}, {len(problems) - warnings} errors, {warnings} warnings")
     return ExitCode.DONE if valid else ExitCode.FAILED
 
 
@@ -173,7 +168,7 @@ def lint(
 
     soc collector lint
 
-    soc collector lint collectors/onsite/my-portal.yml --output json
+    soc collector lint collectors/my-portal.yml --output json
     """
     from soc import content
     from soc.collect import check
@@ -190,7 +185,12 @@ def lint(
         paths, outer = list(collectors.paths.values()), collectors.outer_problems
     if not paths and not outer:
         raise UsageError("there is no collector file here", hint="soc collector new NAME")
-    return _report(outer + check.lint(paths), len(paths), "collector" if len(paths) == 1 else "collectors")
+    problems = outer + check.lint(paths)
+    code = _report(problems, len(paths))
+    warnings = sum(p.severity is Severity.WARNING for p in problems)
+    what = "collector" if len(paths) == 1 else "collectors"
+    session().say(f"{len(paths)} {what}: {len(problems) - warnings} errors, {warnings} warnings")
+    return code
 
 
 @app.command("test")
@@ -201,24 +201,35 @@ def test(
 ) -> int:
     """Run the samples of collectors and compare with what they expect.
 
-    Exit code 1 when one does not pass.
+    What does not pass is shown, and how many did; with -v also which. Exit code 1 when one does not pass.
 
     Examples:
 
     soc collector test
 
-    soc collector test nginx collectors/onsite/my-portal.yml
+    soc collector test nginx collectors/my-portal.yml
     """
     from soc.collect import check
     from soc.collect.collector import collectors_for
 
-    found, problems = check.named(collectors_for(session().config), names or [])
-    samples = sum(len(c.samples) for c in found)
+    s = session()
+    found, problems = check.named(collectors_for(s.config), names or [])
+    failed = 0
+    passed = []
     for collector in found:
-        problems = problems + check.test(collector)
-    if not samples and not problems:
+        for sample, faults in check.results(collector):
+            problems = problems + faults
+            if faults:
+                failed += 1
+            else:
+                passed.append(f"{collector.name}: {sample.name}: passed")
+    if not passed and not problems:
         raise UsageError("nothing was tested: there is no sample", hint="add `samples:` to the collector")
-    return _report(problems, samples, "sample" if samples == 1 else "samples")
+    if s.verbose and s.out.is_table:
+        s.out.write("\n".join(passed))
+    code = _report(problems, len(passed) + failed)
+    s.say(f"{len(passed)} passed, {failed} failed")
+    return code
 
 
 test.__test__ = False  # pytest takes names that begin with `test` for tests
@@ -258,9 +269,19 @@ def try_(
         return ExitCode.DONE
     s.say(f"{found.collector.name}: {found.why}")
     for other in found.others:
-        s.say(f"also {other.collector.name}: {other.why}")
+        s.say(f"also {other.collector.name}: {other.why}{GENERAL if other.collector.fallback else ''}")
+    for name in found.equals:
+        s.say(
+            f"{name} reads it just as well, and the file's name does not say which it is; if it is {name}'s:"
+        )
+        s.say(f"  soc collect run --collector {name} FILE, or `collector: {name}` in soc.yml")
     for event in found.events:
         s.out.one({k: v for k, v in event.items() if k != "event.original"})
         s.out.write("")
-    s.say(f"left over: {', '.join(found.leftovers)}" if found.leftovers else "nothing is left over")
+    if found.untimed:
+        s.say(f"no time found in {found.untimed} of {found.count} records: they get the time of collecting")
+    if found.leftovers:
+        s.say(f"left over: {', '.join(found.leftovers)}")
+    elif not found.untimed:
+        s.say("nothing is left over")
     return ExitCode.DONE

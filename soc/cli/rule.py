@@ -104,6 +104,7 @@ def new(
 
       soc rule new portal_export_at_night --title "Export at night" --to rules
     """
+    from soc.cli.newcontent import announce
     from soc.detect import skeleton
 
     s = session()
@@ -114,13 +115,7 @@ def new(
         s.say(f"dry run: would write {made.rule_path} and {made.samples_path}")
         return
     skeleton.write(made)
-    s.out.write(str(made.rule_path))
-    s.out.write(str(made.samples_path))
-    if not skeleton.is_used(s.config, made.rule_path):
-        s.say(
-            f"to use it, name its folder in soc.yml: content: {{rules: [{made.rule_path.parent.resolve()}]}}"
-        )
-    s.say(f"next: soc rule test {made.rule_path}")
+    announce(s, "rule", {"path": made.rule_path, "samples": made.samples_path})
 
 
 @app.command("lint")

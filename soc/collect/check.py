@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from soc import ecs, yamlio
 from soc.collect.collector import Collector, Collectors, Context, load
 from soc.collect.formats import registry
+from soc.collect.recognise import reads_anything
 from soc.collect.spec import ALLOWED, Sample
 from soc.content import beside
 from soc.errors import ContentError, Place, Problem, Severity
@@ -58,6 +59,10 @@ def _advice(collector: Collector) -> list[Problem]:
         )
     if not collector.spec.names and not collector.spec.first:
         out.append(warn("unrecognised", "`recognise` names no files; it is found by content alone"))
+    if reads_anything(collector):
+        message = "it reads any line of its format, so files are recognised by their names alone"
+        hint = "write patterns, or `when`, that only its own log matches"
+        out.append(warn("reads_anything", message, "streams", hint=hint))
     for i, stream in enumerate(collector.spec.streams):
         named = {*stream.part.values, *(t for case in stream.part.cases for t in case.values)}
         if "event.category" not in named and not collector.spec.spread and not stream.messages:
@@ -99,25 +104,29 @@ def run(collector: Collector, sample: Sample) -> list[Event]:
 
 def test(collector: Collector) -> list[Problem]:
     """What the samples of a collector promise and do not get; each as a problem at its line."""
+    return [problem for _, problems in results(collector) for problem in problems]
+
+
+test.__test__ = False  # type: ignore[attr-defined] # pytest takes names that begin with `test` for tests
+
+
+def results(collector: Collector) -> Iterator[tuple[Sample, list[Problem]]]:
+    """Each sample of a collector with what it promises and does not get."""
     document = yamlio.load(collector.path)
-    out: list[Problem] = []
     for sample in collector.samples:
         place = document.place("samples", sample.index)
         try:
             events = run(collector, sample)
         except (OSError, ValueError, LookupError) as error:
-            out.append(Problem("sample", f"{sample.name}: cannot be run: {error}", place))
+            yield sample, [Problem("sample", f"{sample.name}: cannot be run: {error}", place)]
             continue
-        out += _compare(sample, events, place)
+        out = _compare(sample, events, place)
         for event in events:
             out += [
                 Problem("event", f"{sample.name}: {text}", place)
                 for text in faults(event, spread=collector.spec.spread)
             ]
-    return out
-
-
-test.__test__ = False  # type: ignore[attr-defined] # pytest takes names that begin with `test` for tests
+        yield sample, out
 
 
 def _compare(sample: Sample, events: Sequence[Event], place: Place) -> list[Problem]:

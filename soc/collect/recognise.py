@@ -121,6 +121,8 @@ def _by_lines(collector: Collector, head: _Head, *, named: bool) -> Recognised |
         return None
     weight = 0.5 if collector.fallback else 2.0
     why = f"{len(own)} of its first {len(events)} records are read by {_datasets(own)}"
+    if len(read) < len(events):
+        why += f"; the other {len(events) - len(read)} by {_others(collector, [e for _, e in events])}"
     if reads_anything(collector):
         if not named:
             return None
@@ -148,6 +150,14 @@ def _evidence(collector: Collector) -> Callable[[bytes], bool]:
     """Whether a record that a collector reads speaks for it, where the name of the file does not."""
     check = registry.FORMATS[collector.format].load_evidence()
     return (lambda raw: check(raw.decode("utf-8", "replace"))) if check else (lambda _raw: True)
+
+
+def _others(collector: Collector, events: list[Event]) -> str:
+    """Which collectors read the records that this one does not; a line of syslog goes to its program's."""
+    rest = [e for e in events if not is_read(collector, e)]
+    names = {str(e["soc.collector"]) for e in rest if e["event.kind"] != "pipeline_error"}
+    nobody = any(e["event.kind"] == "pipeline_error" for e in rest)
+    return " and ".join([*([", ".join(sorted(names))] if names else []), *(["none"] if nobody else [])])
 
 
 def _datasets(events: list[Event]) -> str:

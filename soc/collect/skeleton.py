@@ -4,13 +4,15 @@ is one."""
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from soc import ecs, yamlio
-from soc.collect.collector import LAYERS
+from soc.collect import check
+from soc.collect.collector import LAYERS, load
 from soc.collect.parsing import lines, opened
-from soc.errors import UsageError
+from soc.errors import ContentError, UsageError
 
 _GUESSES = {
     "src_ip": "source.ip", "srcip": "source.ip", "client_ip": "source.ip", "clientip": "source.ip",
@@ -40,9 +42,18 @@ _HEAD = """# A collector: how the log of one source becomes ECS events (docs/wri
 name: {name}
 title: {title}
 layer: {layer}            # {layers}
-recognise:
+recognise:                # by the file's name; by content too once its patterns match nothing but its log
   names: [{glob}]
 """
+
+_CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+_TEXT_TIMES = (
+    ("iso", rf"\d{{4}}-\d\d-\d\d[T ]{_CLOCK}(?: ?(?:Z|[+-]\d\d:?\d\d))?"),
+    ("slash", rf"\d{{4}}/\d\d/\d\d[ T-]{_CLOCK}(?: ?(?:Z|[+-]\d\d:?\d\d))?"),
+    ("clf", rf"\d\d?/[A-Z][a-z]{{2}}/\d{{4}}:{_CLOCK}(?: [+-]\d{{4}})?"),
+    ("ctime", rf"[A-Z][a-z]{{2}} [A-Z][a-z]{{2}} +\d\d? {_CLOCK} \d{{4}}"),
+)
+"""Times that are looked for in a line of text: the name of the format (`soc.collect.times`), its pattern."""
 
 
 def skeleton(name: str, layer: int, example: Path | None = None, *, path: str = "FILE") -> str:
@@ -64,7 +75,20 @@ def skeleton(name: str, layer: int, example: Path | None = None, *, path: str = 
         )
     layers = ", ".join(f"{number} {folder}" for number, folder in LAYERS.items())
     head = _HEAD.format(name=name, title=f"Log of {name}", layer=layer, layers=layers, glob=glob, path=path)
-    return head + _body(name, line) + _samples(name, line)
+    text = head + _body(name, line)
+    return text + _samples(name, line, _time_of(name, text + _samples(name, line)))
+
+
+def _time_of(name: str, text: str) -> str:
+    """The time that a new collector finds in its sample; "" for none."""
+    with tempfile.TemporaryDirectory(prefix="soc-") as folder:
+        path = Path(folder) / f"{name}.yml"
+        path.write_text(text, "utf-8")
+        collector, problems = load(path)
+        if collector is None:
+            raise ContentError(problems)
+        events = check.run(collector, collector.samples[0])
+    return next((str(e["@timestamp"]) for e in events if "soc.time_from" not in e), "")
 
 
 def _body(name: str, line: str) -> str:
@@ -90,15 +114,28 @@ streams:
       - pattern: '.*\\bfrom (?P<client>[0-9A-Fa-f.:]+)'
         fields: {{source.ip: client | address}}
 """
-    return f"""format: text
-streams:
-  - name: log                 # the dataset is {name}.log
-    pattern: '(?:(?P<time>\\d{{4}}-\\d\\d-\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d\\S*) )?(?P<message>.*)'
-    time: {{from: time, format: iso}}
-    fields:                   # ECS field: raw name | filter …
-      message: message
-    set: {{event.category: host, event.type: info}}
-"""
+    return _text_body(name, line)
+
+
+def _text_body(name: str, line: str) -> str:
+    """A pattern for lines that have their time where the example has it, and one for all others."""
+    found = [(match, kind, pattern) for kind, pattern in _TEXT_TIMES if (match := re.search(pattern, line))]
+    out = ["format: text", "streams:", f"  - name: log                 # the dataset is {name}.log"]
+    out.append("    patterns:                 # the first that matches a whole line counts")
+    if found:
+        match, kind, pattern = min(found, key=lambda one: one[0].start())
+        before = ".*?" if match.start() else ""
+        between = r"[\]\s|,;:]*"
+        out.append(f"      - {_quote(f'{before}(?P<time>{pattern}){between}(?P<message>.*)')}")
+    out.append("      - '(?P<message>.*)'")
+    if found:
+        out.append(f"    time: {{from: time, format: {kind}}}")
+    else:
+        out.append("    # no time was found in the example: events have the time at which they are collected")
+    out.append("    fields:                   # ECS field: raw name | filter …")
+    out.append("      message: message")
+    out.append("    set: {event.category: host, event.type: info}")
+    return "\n".join(out) + "\n"
 
 
 def _json(line: str) -> dict[str, Any] | None:
@@ -133,11 +170,12 @@ def _json_body(document: dict[str, Any]) -> str:
     return "\n".join(out) + "\n"
 
 
-def _samples(name: str, line: str) -> str:
+def _samples(name: str, line: str, time: str = "") -> str:
+    expected = f"\n      '@timestamp': '{time}'" if time else ""
     return f"""samples:
   - name: a first line
     line: {_quote(line)}
-    expect:
+    expect:{expected}
       event.dataset: {name}.{"event" if _json(line) is not None else "log"}
 logsources:
   - {{product: {name}, dataset: {name}.{"event" if _json(line) is not None else "log"}}}
@@ -156,8 +194,8 @@ def _quote(text: str) -> str:
 def write(
     name: str, layer: int, folder: Path, example: Path | None = None, *, dry_run: bool = False
 ) -> tuple[Path, str]:
-    """Write a new collector below `folder`; its path and text. `UsageError` where a file stands already."""
-    path = folder / LAYERS[layer] / f"{name}.yml"
+    """Write a new collector to `folder`; its path and text. `UsageError` where a file stands already."""
+    path = folder / f"{name}.yml"
     text = skeleton(name, layer, example, path=str(path))
     if path.exists():
         raise UsageError(

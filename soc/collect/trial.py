@@ -19,16 +19,26 @@ from soc.event import Event
 EVENTS = 3
 """How many events are shown."""
 
+RECORDS = 200
+"""How many events are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of trying a file; `collector` None: nothing recognises it."""
+    """What came of trying a file; `collector` None: nothing recognises it.
+
+    Of the first `count` records, `untimed` have no time that can be read; `equals` claim the file as well as
+    the collector does.
+    """
 
     collector: Collector | None
     why: str
     others: tuple[Recognised, ...]
     events: tuple[Event, ...]
     leftovers: tuple[str, ...]
+    count: int = 0
+    untimed: int = 0
+    equals: tuple[str, ...] = ()
 
     def as_row(self) -> dict[str, Any]:
         """As data for JSON."""
@@ -38,11 +48,18 @@ class Attempt:
             "others": [{"collector": o.collector.name, "why": o.why} for o in self.others],
             "events": list(self.events),
             "leftovers": list(self.leftovers),
+            "records": self.count,
+            "without_time": self.untimed,
+            "reads_it_as_well": list(self.equals),
         }
 
 
 def attempt(config: Config, file: Path, *, name: str = "", timezone: str = "") -> Attempt:
     """Try a file with the collector `name`, or with the one that recognises it."""
+    if file.is_dir():
+        raise UsageError(
+            "this is a folder", place=file, hint=f"name a file in it: soc collector try {file}/FILE"
+        )
     if not file.is_file():
         raise UsageError("there is no such file", place=file)
     collectors = collectors_for(config)
@@ -55,9 +72,19 @@ def attempt(config: Config, file: Path, *, name: str = "", timezone: str = "") -
     if collector is None:
         return Attempt(None, "", (), (), ())
     run = Run(collector, context_of(timezone or config.timezone, ""))
-    events = tuple(islice(run.events(str(file)), EVENTS))
+    events = list(islice(run.events(str(file)), RECORDS))
     others = tuple(c for c in found if c.collector is not collector)[:3]
-    return Attempt(collector, why, others, events, tuple(leftovers(collector, _first(file, collector))))
+    mine = next((c.score for c in found if c.collector is collector), 0.0)
+    return Attempt(
+        collector,
+        why,
+        others,
+        tuple(events[:EVENTS]),
+        tuple(leftovers(collector, _first(file, collector))),
+        count=len(events),
+        untimed=sum("soc.time_from" in event for event in events),
+        equals=tuple(c.collector.name for c in others if c.score == mine),
+    )
 
 
 def _first(file: Path, collector: Collector) -> list[bytes]:

@@ -128,9 +128,3 @@ def write(new: Draft) -> None:
     new.samples_path.parent.mkdir(parents=True, exist_ok=True)
     new.rule_path.write_text(new.rule, encoding="utf-8")
     new.samples_path.write_text(new.samples, encoding="utf-8")
-
-
-def is_used(config: Config, path: Path) -> bool:
-    """Whether the configuration loads rules from the folder of this file."""
-    folders = [folder.resolve() for folder in config.rules]
-    return any(folder in (path.resolve(), *path.resolve().parents) for folder in folders)

@@ -47,11 +47,38 @@ def test_a_new_collector_lints_and_passes(name: str, text: str | None, tmp_path:
         (tmp_path / "example.log").write_text(text, "utf-8")
         args = ("--from", "example.log")
     made = soc("collector", "new", name, "--layer", "2", *args, "--output", "json", cwd=tmp_path).ok().json
-    assert made["path"].endswith(f"collectors/monitoring/{name}.yml")
+    assert made["path"].endswith(f"collectors/{name}.yml")
     soc("collector", "lint", made["path"], cwd=tmp_path).ok()
     soc("collector", "test", name, cwd=tmp_path).ok()
     if text is not None:
         soc("parse", name, "example.log", "--output", "jsonl", cwd=tmp_path).ok()
+
+
+@pytest.mark.parametrize(
+    ("line", "time"),
+    [
+        ("2026-03-02T07:14:09Z|alice|10.1.2.3|LOGIN|OK", "2026-03-02T07:14:09.000000Z"),
+        ("[2026/03/02 07:14:09.5] alice in", "2026-03-02T07:14:09.500000Z"),
+        ("10.1.2.3 [02/Mar/2026:14:14:09 +0700] alice", "2026-03-02T07:14:09.000000Z"),
+        ("alice in", None),
+    ],
+)
+def test_a_new_collector_finds_the_time_of_its_example(line: str, time: str | None, tmp_path: Path) -> None:
+    """Its sample expects the time, and `try` says how many records have none."""
+    log = tmp_path / "portal.log"
+    log.write_text(f"{line}\n{line}\nno time here\n")
+    (tmp_path / "soc.yml").write_text("content: {collectors: [collectors]}\n")
+    made = soc("collector", "new", "portal", "--from", log, cwd=tmp_path).ok()
+    assert made.out.strip() == str(tmp_path / "collectors" / "portal.yml")
+    assert "to use it" not in made.err
+    text = (tmp_path / "collectors" / "portal.yml").read_text()
+    assert ("'@timestamp': " + repr(time) in text) is (time is not None)
+    tried = soc("collector", "try", log, cwd=tmp_path).ok()
+    assert f"no time found in {1 if time else 3} of 3 records" in tried.err
+    assert "its name is one that `recognise` lists" in tried.err
+    linted = soc("collector", "lint", "--output", "json", cwd=tmp_path).ok().json
+    assert [p["kind"] for p in linted["problems"]] == ["reads_anything"]
+    soc("collector", "test", "portal", cwd=tmp_path).ok()
 
 
 def test_new_does_not_overwrite_and_can_be_tried_dry(tmp_path: Path) -> None:
@@ -116,7 +143,33 @@ def test_try_of_a_file_that_nobody_knows(tmp_path: Path) -> None:
     assert (
         soc("collector", "try", file, "--with", "jsonl", "--output", "json").ok().json["collector"] == "jsonl"
     )
-    soc("collector", "try", tmp_path / "none").failed(2)
+    assert "no such file" in soc("collector", "try", tmp_path / "none").failed(2).err
+    assert "this is a folder" in soc("collector", "try", tmp_path).failed(2).err
+
+
+def test_try_says_who_else_reads_it_and_why_not(tmp_path: Path) -> None:
+    """Lines of other programs, a general collector that reads more, and one that writes the same format."""
+    file = tmp_path / "auth.log"
+    file.write_text(AUTH * 7 + "Mar  2 10:00:00 h portald[1]: done\n" * 3)
+    said = soc("collector", "try", file).ok().err
+    assert "sshd: 7 of its first 10 records are read by sshd.auth; the other 3 by syslog" in said
+    assert "also syslog: 10 of its first 10" in said
+    assert "general" in said
+    file = tmp_path / "x.log"
+    file.write_text('192.0.2.7 - - [02/Mar/2026:14:14:09 +0700] "GET / HTTP/1.1" 200 5 "-" "-"\n')
+    said = soc("collector", "try", file).ok().err
+    assert "nginx reads it just as well" in said
+    assert "--collector nginx" in said
+
+
+def test_test_is_short_unless_more_is_asked_for(tmp_path: Path) -> None:
+    """Nothing but the count where all pass; a row for each sample as data and with -v."""
+    quiet = soc("collector", "test", "nginx", "sshd", cwd=tmp_path).ok()
+    assert quiet.out == ""
+    assert "0 failed" in quiet.err
+    rows = soc("collector", "test", "nginx", "-v", "--output", "json", cwd=tmp_path).ok().json
+    assert rows["valid"]
+    assert "passed" in soc("collector", "test", "nginx", "-v", cwd=tmp_path).ok().out
 
 
 def test_ones_own_collector_overrides_a_shipped_one(tmp_path: Path) -> None:

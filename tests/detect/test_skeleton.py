@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from soc import config, content, yamlio
+from soc.cli.newcontent import is_used, shown_folder
 from soc.collect.collector import load_collectors
 from soc.detect.lint import lint
 from soc.detect.ruleset import load_rules
 from soc.detect.samples import run_samples
-from soc.detect.skeleton import draft, is_used, write
+from soc.detect.skeleton import draft, write
 from soc.errors import UsageError
 
 
@@ -69,5 +70,7 @@ def test_it_goes_where_rules_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
     settings = config.load()
     made = draft(settings, "a")
     assert made.rule_path == tmp_path / "own" / "a.yml"
-    assert is_used(settings, made.rule_path)
-    assert not is_used(settings, Path("elsewhere/a.yml"))
+    assert is_used(settings, "rule", made.rule_path)
+    assert not is_used(settings, "rule", Path("elsewhere/a.yml"))
+    assert shown_folder(settings, tmp_path / "deep" / "mine") == "deep/mine"
+    assert shown_folder(settings, Path("/elsewhere")) == "/elsewhere"
