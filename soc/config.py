@@ -143,10 +143,7 @@ class _Reader:
             return {}
         for key in value:
             if known is not None and key not in known:
-                words = ", ".join(sorted(known))
-                self.problem(
-                    f"unknown setting {key!r}; known here: {words}", *at, key, kind="unknown_setting"
-                )
+                self.problem(f"unknown setting {key!r}{_meant(key, known)}", *at, key, kind="unknown_setting")
         return value
 
     def text(self, value: Any, default: str, *at: str | int) -> str:
@@ -195,6 +192,15 @@ class _Reader:
         return name
 
 
+def _meant(key: Any, known: set[str]) -> str:
+    """What an unknown setting may have been meant to be, and all that there are."""
+    import difflib
+
+    near = difflib.get_close_matches(str(key).lower(), sorted(known), n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{meant}{' Known' if near else '; known'} here: {', '.join(sorted(known))}"
+
+
 def _sources(reader: _Reader, data: Any, zone: str) -> tuple[Source, ...]:
     if data is None:
         return ()
@@ -209,7 +215,12 @@ def _sources(reader: _Reader, data: Any, zone: str) -> tuple[Source, ...]:
         collector = reader.text(entry.get("collector"), "", *at, "collector")
         paths = reader.texts(entry.get("paths", entry.get("path")), *at, "paths")
         if not collector or not paths:
-            reader.problem("a source needs `collector` and `paths`", *at)
+            # what is misspelt or of a wrong kind was said already, and is not missing
+            missing = [part for part in ("collector", "paths") if not entry.get(part)]
+            if "paths" in missing and "path" in entry:
+                missing.remove("paths")
+            if missing and isinstance(item, dict) and set(entry) <= _SOURCE:
+                reader.problem(f"this source lacks {' and '.join(f'`{part}`' for part in missing)}", *at)
             continue
         name = reader.text(entry.get("name"), collector, *at, "name")
         if name in names:
@@ -241,6 +252,23 @@ def load(
 
     Raises `ContentError` with all problems of the file at once, `UsageError` for a missing named file.
     """
+    config, problems = examine(explicit, store=store, space=space, environ=environ)
+    if problems:
+        raise ContentError(problems, hint=f"correct it, then: soc config check --config {config.path}")
+    return config
+
+
+def examine(
+    explicit: Path | None = None,
+    *,
+    store: str = "",
+    space: str = "",
+    environ: Mapping[str, str] = os.environ,
+) -> tuple[Config, list[Problem]]:
+    """As `load`, with the problems of the file in its order beside what of it can be used.
+
+    Raises `UsageError` for a missing named file, and `ContentError` for one that is no YAML.
+    """
     path, why = find(explicit, environ)
     document = _document(path)
     folder = path.parent if path else Path.cwd()
@@ -271,9 +299,7 @@ def load(
         retention=_retention(reader, data.get("retention")),
         origins=origins,
     )
-    if reader.problems:
-        raise ContentError(reader.problems, hint=f"correct it, then: soc config check --config {path}")
-    return config
+    return config, sorted(reader.problems, key=lambda problem: problem.place)
 
 
 def _document(path: Path | None) -> YamlDocument:
@@ -294,8 +320,16 @@ def _store_settings(
             target, folder, origins["store"] = value, Path.cwd(), label
     if not target:
         target, origins["store"] = str(data_folder() / "store"), "default"
-    if not target.startswith(("http://", "https://")):
+    scheme, separator, rest = target.partition("://")
+    if not separator:
         target = str(folder / Path(target).expanduser())
+    elif scheme.lower() in {"http", "https"}:
+        target = f"{scheme.lower()}://{rest}"
+    else:
+        raise UsageError(
+            f"{target}: a store is a folder, or an address that begins with https:// or http://",
+            place=origins["store"],
+        )
     return StoreSettings(
         target=target,
         user=environ.get("SOC_STORE_USER", "") or reader.text(settings.get("user"), "", "store", "user"),

@@ -247,15 +247,26 @@ def _playbooks(config: Config) -> tuple[int, list[Problem]]:
 def check_sources(config: Config) -> Iterator[Check]:
     """Whether each source's files can be read, and how they are rotated."""
     for source in config.sources:
-        yield from _check_source(source)
+        yield from _check_source(source, correct_paths(config))
     if not config.sources:
         yield Check("sources", State.WARNING, "no source is configured", "soc init, or soc collect run FILE")
 
 
-def _check_source(source: Source) -> Iterator[Check]:
-    files = [path for pattern in source.paths for path in _matches(pattern)]
+def correct_paths(config: Config) -> str:
+    """The next step for a source that has no file."""
+    return f"correct `paths` in {config.path or 'soc.yml'}, or wait for the file"
+
+
+def files_of(source: Source) -> list[Path]:
+    """The files that a source's paths match now."""
+    return [path for pattern in source.paths for path in _matches(pattern)]
+
+
+def _check_source(source: Source, correct: str) -> Iterator[Check]:
+    files = files_of(source)
     if not files:
-        yield Check(f"source {source.name}", State.WARNING, f"no file matches {', '.join(source.paths)}")
+        found = f"no file matches {', '.join(source.paths)}"
+        yield Check(f"source {source.name}", State.WARNING, found, correct)
         return
     closed = [path for path in files if not os.access(path, os.R_OK)]
     if closed:

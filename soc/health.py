@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from soc.doctor import Check, State, check_disk
+from soc.doctor import Check, State, check_disk, correct_paths, files_of
 from soc.errors import SocError
 from soc.event import moment
 from soc.timing import ago
@@ -37,6 +37,7 @@ def examine(config: Config, open_store: Callable[[], Store], now: datetime | Non
         return
     newest = f", the newest from {ago(moment(status.newest), now)}" if status.newest else ""
     yield Check("store", State.OK, f"{status.name}: {status.events:,} events{newest}")
+    yield from check_rules(config)
     yield from check_sweep(store, now)
     yield from check_alerts(store, now)
     yield from check_runs(store)
@@ -54,7 +55,11 @@ def check_collect(config: Config, now: datetime) -> Iterator[Check]:
         name = f"source {source.name}"
         lives = checkpoint.of(source.name)
         if not lives:
-            yield Check(name, State.WARNING, "never read", "soc collect run --once")
+            if files_of(source):
+                yield Check(name, State.WARNING, "never read", "soc collect run --once")
+            else:
+                found = f"no file matches {', '.join(source.paths)}"
+                yield Check(name, State.WARNING, found, correct_paths(config))
             continue
         total = sum(life.counts.stored for life in lives)
         seen = max(life.seen for life in lives)
@@ -67,6 +72,20 @@ def check_collect(config: Config, now: datetime) -> Iterator[Check]:
             yield Check(name, State.WARNING, f"{found}; {waiting:,} bytes wait", "soc collect run --once")
         else:
             yield Check(name, State.OK, found)
+
+
+def check_rules(config: Config) -> Iterator[Check]:
+    """Broken rules, at which every sweep stops; nothing when there are none."""
+    from soc.detect.ruleset import ruleset_for
+
+    try:
+        errors = ruleset_for(config).errors
+    except SocError as error:
+        yield Check("rules", State.FAILED, f"{error}; a sweep stops at this", error.hint or "soc rule lint")
+        return
+    if errors:
+        found = f"{len(errors)} broken, at which a sweep stops; first: {errors[0]}"
+        yield Check("rules", State.FAILED, found, "soc rule lint")
 
 
 def check_sweep(store: Store, now: datetime) -> Iterator[Check]:

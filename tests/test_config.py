@@ -9,6 +9,7 @@ import pytest
 
 from soc import config
 from soc.errors import ContentError, UsageError
+from tests.harness import soc
 
 
 def test_without_a_file_everything_has_a_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +33,15 @@ def test_the_command_line_outweighs_environment_and_file(tmp_path: Path) -> None
     assert (from_env.store.is_elastic, from_env.origins["store"]) == (True, "SOC_STORE")
     from_line = config.load(path, environ={"SOC_STORE": "https://search.example:9200"}, store="/x")
     assert (from_line.store.target, from_line.origins["store"]) == ("/x", "--store")
+
+
+def test_an_address_of_another_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not taken for a folder; the case of http does not matter."""
+    monkeypatch.chdir(tmp_path)
+    for target in ("ftp://search.example", "file:///store", "://x"):
+        with pytest.raises(UsageError, match="begins with https://"):
+            config.load(store=target, environ={})
+    assert config.load(store="HTTPS://search.example:9200", environ={}).store.is_elastic
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
@@ -92,3 +102,21 @@ def test_the_working_folder_comes_before_the_platform_folder(
     assert config.find(None, {})[0] == platform / "soc.yml"
     (tmp_path / "soc.yml").write_text("timezone: UTC\n")
     assert config.find(None, os.environ)[0] == tmp_path / "soc.yml"
+
+
+def test_a_misspelt_setting_is_said_once_with_the_one_that_is_meant(tmp_path: Path) -> None:
+    """No second error that a setting is missing which stands there misspelt; problems in the file's order."""
+    path = tmp_path / "soc.yml"
+    path.write_text(
+        "sources:\n  - {colector: nginx, paths: [a]}\n  - {collector: sshd}\n"
+        "  - {collector: ssh, paths: [b]}\n"
+        "timezone: Mars\n"
+    )
+    settings, problems = config.examine(path, environ={})
+    assert [problem.place.line for problem in problems] == [2, 3, 5]
+    assert "did you mean 'collector'?" in problems[0].message
+    assert problems[1].message == "this source lacks `paths`"
+    assert [source.collector for source in settings.sources] == ["ssh"]
+    checked = soc("config", "check", "--config", path).failed(1)
+    assert "there is no collector 'ssh'" in checked.out
+    assert "unknown time zone" in checked.out

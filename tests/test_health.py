@@ -49,7 +49,10 @@ def test_what_waits_is_said_with_the_command(place: Path) -> None:
     found = rows(place)
     assert found["source web"]["state"] == "warning"
     assert found["source web"]["next"] == "soc collect run --once"
-    assert found["source new"]["found"] == "never read"
+    assert "no file matches" in found["source new"]["found"]
+    assert "correct `paths`" in found["source new"]["next"]
+    (place / "x").write_text("")
+    assert rows(place)["source new"]["found"] == "never read"
 
 
 def test_events_that_no_sweep_looks_at_are_a_failure(place: Path) -> None:
@@ -71,3 +74,15 @@ def test_without_a_store_it_fails_and_creates_none(tmp_path: Path) -> None:
     assert "soc store init" in found.out
     assert not (tmp_path / "none").exists()
     soc("status", "--store", tmp_path / "none", cwd=tmp_path).ok()
+
+
+def test_a_broken_rule_is_a_failure(place: Path) -> None:
+    """Every sweep stops at it, so detection does not work."""
+    (place / "mine").mkdir()
+    (place / "mine" / "bad.yml").write_text("title: broken\n")
+    with (place / "soc.yml").open("a") as file:
+        file.write("content: {rules: [mine]}\n")
+    soc("sweep", "--once", cwd=place).failed(1)
+    found = rows(place)["rules"]
+    assert (found["state"], found["next"]) == ("failed", "soc rule lint")
+    assert "bad.yml" in found["found"]

@@ -50,12 +50,13 @@ def check() -> int:
 
       soc config check --config /etc/soc/soc.yml --output json
     """
-    from soc import doctor
+    from soc import config, doctor
     from soc.cli.problems import show_problems
 
     s = session()
-    problems = doctor.config_problems(s.config)
+    settings, problems = config.examine(s.config_path, store=s.store_target, space=s.space)
+    problems += doctor.config_problems(settings)
     if not problems:
-        s.say(f"{s.config.path or 'no soc.yml: all settings have their defaults'}: no problem found")
+        s.say(f"{settings.path or 'no soc.yml: all settings have their defaults'}: no problem found")
     failed = show_problems(s.out, problems)
     return ExitCode.FAILED if failed else ExitCode.DONE

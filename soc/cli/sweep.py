@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,7 +88,7 @@ def run(
 def status() -> None:
     """Say where sweeps stand: when the last one was, by whom, and how many events wait.
 
-    TODAY and HITS count events and hits of the last 24 hours, BLIND the rules that lack a field they need.
+    TODAY and HITS count the events and hits of this day (UTC), BLIND the rules that lack a field they need.
 
     Examples:
 
@@ -103,7 +104,7 @@ def status() -> None:
     columns = [
         Column("name", style="bold"),
         Column("swept_at", "LAST SWEEP"),
-        Column("by"),
+        Column("by", wide=True),
         Column("rules", right=True),
         Column("waiting", right=True),
         Column("events_today", "TODAY", right=True),
@@ -165,13 +166,12 @@ def _start(s: Session, job: SweepJob, begin: str, *, yes: bool) -> tuple[Start |
     from soc.cli.sweep_report import forecast
     from soc.detect.sweep import Start
     from soc.detect.sweep_job import ASK_ALERTS, ASK_EVENTS
-    from soc.event import timestamp
     from soc.timing import parse_when
 
     if not begin:
         return None, None
     start = Start(None if begin == "beginning" else parse_when(begin))
-    if start.at and start.at > datetime.now(UTC):
+    if start.since and start.since > datetime.now(UTC):
         raise UsageError(
             f"--from {begin} is in the future: nothing would ever be swept",
             hint="--from beginning, 7d, 2026-03-02; without --from a sweep takes up what is new",

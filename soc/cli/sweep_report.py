@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from soc.timing import local
+from soc.cli.times import brief, narrow
 
 if TYPE_CHECKING:
     from soc.detect.ledger import RuleSeen
@@ -98,7 +98,7 @@ def status_rows(found: Iterable[SweepStatus], *, people: bool) -> Iterator[dict[
     for position in found:
         row = asdict(position)
         if people:
-            row["swept_at"] = local(position.swept_at)
+            row["swept_at"] = brief(position.swept_at, narrow=narrow())
             row["blind"] = len(position.blind)
         yield row
 

@@ -82,6 +82,20 @@ CREATE TRIGGER audit_kept BEFORE DELETE ON audit
 _SPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
+def _nothing_here(path: Path) -> StoreUnavailableError:
+    """That a store, or a space of it, was not made yet."""
+    space = path.stem.partition("-")[2]
+    if not space:
+        return StoreUnavailableError(
+            "there is no store here yet", place=path.parent, hint="soc store init creates it"
+        )
+    return StoreUnavailableError(
+        f"there is no space {space} here yet",
+        place=path.parent,
+        hint=f"soc store init --space {space} creates it",
+    )
+
+
 def file_of(folder: Path, space: str) -> Path:
     """The database file of a space in a store's folder; raises `UsageError` for a name that is none."""
     if not space:
@@ -150,9 +164,7 @@ class Database:
         if not self.path.exists():
             if self.path.parent.is_file():
                 raise _not_a_folder(self.path.parent)
-            raise StoreUnavailableError(
-                "there is no store here yet", place=self.path.parent, hint="soc store init creates it"
-            )
+            raise _nothing_here(self.path)
         check_access(self.path)
         with self.guard():
             connection = sqlite3.connect(

@@ -89,6 +89,25 @@ def test_prune_asks_removes_and_leaves_an_entry(run: Run, settings: StoreSetting
         assert "no events are that old" in run("prune", "--older-than", "90d", "--yes").ok().err
 
 
+def test_prune_alone_applies_the_retention_of_the_configuration(tmp_path: Path) -> None:
+    """What the comment in soc.yml promises: days by class; a class without days is named and kept."""
+    settings = StoreSettings(str(tmp_path / "store"))
+    filled(settings).close()
+    (tmp_path / "soc.yml").write_text(
+        "store: store\nretention: {standard: 36500}\n"
+        "sources: [{collector: nginx, paths: [x.log], retention: evidence}]\n"
+    )
+    kept = soc("store", "prune", "--yes", cwd=tmp_path).ok().err
+    assert "no events are that old" in kept
+    assert "class evidence of a source has no days" in kept
+    (tmp_path / "soc.yml").write_text("store: store\nretention: {standard: 30}\n")
+    assert "1 events of class standard" in soc("store", "prune", cwd=tmp_path).failed(2).err
+    (row,) = soc("store", "prune", "--yes", "--output", "json", cwd=tmp_path).ok().json
+    assert (row["class"], row["events"]) == ("standard", 1)
+    with open_store(settings) as store:
+        assert [e.id for e in store.search()] == ["new"]
+
+
 def test_a_person_may_say_no(settings: StoreSettings) -> None:
     """The default of the prompt is No, and nothing is changed."""
     with filled(settings) as store:
@@ -148,3 +167,11 @@ def test_a_secret_file_must_be_private(secure_node: Node, tmp_path: Path) -> Non
     assert f"chmod 600 {secret}" in refused.err
     secret.chmod(0o600)
     assert soc("store", "status", "--output", "json", cwd=tmp_path).ok().json["detail"]["user"] == ADMIN
+
+
+def test_a_space_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """The store may well be there: what is missing is the space."""
+    soc("store", "init", "--store", tmp_path / "store").ok()
+    missing = soc("alert", "list", "--store", tmp_path / "store", "--space", "drill").failed(1)
+    assert "there is no space drill here yet" in missing.err
+    assert "next: soc store init --space drill" in missing.err

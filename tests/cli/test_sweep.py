@@ -240,9 +240,14 @@ class TestLooking:
         fill(store, 4)
         (row,) = soc("sweep", "status", "--store", store.name, "--output", "json").ok().json
         assert (row["rules"], row["waiting"]) == (1, 4)
-        assert (
-            "EVENTS WAITING" in soc("sweep", "status", "--store", store.name, env={"COLUMNS": "200"}).ok().out
-        )
+        table = soc("sweep", "status", "--store", store.name, env={"COLUMNS": "80"}).ok()
+        assert "…" not in table.out
+        assert "WAITING" in table.out
+        assert "times in your zone" in table.err
+
+    def test_from_the_future(self, store: Store, rules: Path) -> None:
+        """A year that was mistyped is refused; it would sweep nothing and say so."""
+        assert "in the future" in run(store, rules, "--once", "--from", "3000-01-01").failed(2).err
 
     @pytest.mark.slow
     def test_ledger(self, store: Store, rules: Path) -> None:
