@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,10 @@ class TransientError(StoreUnavailableError):
     """Busy or away; worth another try."""
 
 
+MAX_SECRET = 64 << 10
+"""Largest file that is taken for a password or key, in bytes."""
+
+
 def read_secret(path: str) -> str:
     """The secret in a file that only its owner can read, without the line end.
 
@@ -66,6 +70,8 @@ def read_secret(path: str) -> str:
     file = Path(path)
     try:
         mode = file.stat()
+        if not stat.S_ISREG(mode.st_mode) or mode.st_size > MAX_SECRET:
+            raise UsageError("this is no file with a secret of the store", place=path)
         text = file.read_text("utf-8").strip()
     except FileNotFoundError:
         raise UsageError("there is no such file for the store's secret", place=path) from None
@@ -146,6 +152,18 @@ def credentials(settings: StoreSettings, environ: Mapping[str, str]) -> dict[str
             hint="set SOC_STORE_USER and SOC_STORE_PASSWORD, or SOC_STORE_API_KEY",
         )
     return {}
+
+
+class Answer(dict[str, Any]):
+    """The body of an answer. A part that Elasticsearch always sends and that is missing is the server's fault
+    (a proxy, a look-alike), so it raises `StoreUnavailableError` instead of `KeyError`."""
+
+    def __init__(self, body: Mapping[str, Any], unreadable: Callable[[str], StoreUnavailableError]) -> None:
+        super().__init__(body)
+        self._unreadable = unreadable
+
+    def __missing__(self, name: str) -> Any:
+        raise self._unreadable(name)
 
 
 class Connection:
@@ -266,7 +284,14 @@ class Connection:
         except elasticsearch.TransportError as error:
             raise self._broken(error) from None
         self._reached = True
-        return answer.body
+        if not isinstance(answer.body, dict):
+            raise self._unreadable()
+        return Answer(answer.body, self._unreadable)
+
+    def _unreadable(self, lacks: str = "") -> StoreUnavailableError:
+        """What an answer means that is not what Elasticsearch says."""
+        what = f"an answer without {lacks!r}" if lacks else "an answer that cannot be read"
+        return StoreUnavailableError(f"{self.name} gave {what}", hint=self.next_step)
 
     def _broken(self, error: Exception) -> SocError:
         """What a failed connection means."""
@@ -292,9 +317,7 @@ class Connection:
                 f"{self.name} did not answer within {self.timeout:g} s", hint=self.next_step
             )
         if isinstance(error, elasticsearch.SerializationError):
-            return StoreUnavailableError(
-                f"{self.name} gave an answer that cannot be read", hint=self.next_step
-            )
+            return self._unreadable()
         what = "refused the connection" if "refused" in text.lower() else "cannot be reached"
         return TransientError(f"{self.name} {what}", hint=self.next_step)
 

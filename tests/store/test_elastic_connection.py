@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import logging
+import os
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -108,6 +111,14 @@ def test_a_file_without_a_secret_is_refused(tmp_path: Path, content: bytes, said
         read_secret(str(path))
 
 
+def test_a_pipe_or_a_device_is_no_secret(tmp_path: Path) -> None:
+    """Neither is waited for, nor read without end."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UsageError, match="no file with a secret"):
+            read_secret(str(path))
+
+
 def test_a_missing_secret_file_is_named(tmp_path: Path) -> None:
     """The place of the error is the file."""
     with pytest.raises(UsageError, match="no such file") as caught:
@@ -193,13 +204,48 @@ def test_a_server_that_hangs_is_given_up() -> None:
         assert time.monotonic() - started < 10
 
 
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'"x"', b"1", b"null", b'{"hits": null}', b"{", b"\xff"])
+def test_an_answer_that_lacks_its_parts_is_said(body: bytes) -> None:
+    """What calls itself Elasticsearch and answers otherwise, such as a proxy, is named; nothing is unexpected."""
+
+    class LookAlike(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.send_header("X-Elastic-Product", "Elasticsearch")
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_DELETE = do_PUT = answer
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), LookAlike)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    store = ElasticStore.connect(StoreSettings(f"http://127.0.0.1:{server.server_address[1]}"))
+    try:
+        for act in (store.whoami, store.status, lambda: store.read("alert", "x")):
+            with pytest.raises(StoreUnavailableError, match="gave an answer") as caught:
+                act()
+            assert caught.value.hint
+    finally:
+        store.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 @pytest.mark.elastic
 def test_something_else_at_the_address_is_not_taken_for_elasticsearch(elastic_node: Node) -> None:
     """A web server that answers 200 to everything is refused."""
     with FaultProxy(elastic_node.url) as proxy:
         # the proxy says that it is the product; a rude one beside it does not
-        import http.server
-        import threading
 
         class Rude(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
