@@ -82,12 +82,16 @@ def new(
 ) -> None:
     """Write a new playbook to start from; it lints and its tests pass as it is.
 
+    It goes to --to, else to your first folder of playbooks (`content.playbooks` in soc.yml), else to
+    ./playbooks.
+
     Examples:
 
       soc playbook new lost-laptop
 
       soc playbook new lost-laptop --title "A lost laptop" --to playbooks
     """
+    from soc.cli.newcontent import announce
     from soc.playbook import skeleton
 
     s = session()
@@ -99,8 +103,7 @@ def new(
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    s.out.write(str(path))
-    s.say(f"next: soc playbook test {path}")
+    announce(s, "playbook", {"path": path})
 
 
 @app.command("lint")
@@ -187,7 +190,7 @@ def run(
     answers: Answers = None,
     dry_run: DryRun = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Agree to a second run, and to commands that cannot be undone")
+        bool, typer.Option("--yes", help="Agree to a second run, and to commands that change something")
     ] = False,
 ) -> int:
     """Run a playbook on an alert, step by step.

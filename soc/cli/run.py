@@ -15,9 +15,8 @@ from soc.cli.session import Session, session
 from soc.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from soc.playbook.answers import Turn
     from soc.playbook.engine import Engine
     from soc.playbook.model import Playbook
     from soc.playbook.state import Run
@@ -42,7 +41,7 @@ Answers = Annotated[
     Path | None, typer.Option("--answers", metavar="FILE", help="YAML file of answers: step to value")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing")]
-Yes = Annotated[bool, typer.Option("--yes", help="Agree to commands that cannot be undone")]
+Yes = Annotated[bool, typer.Option("--yes", help="Agree to every command that changes something")]
 
 
 @app.command("list")
@@ -241,14 +240,30 @@ def make_engine(s: Session, playbook: Playbook, answers: Path | None, *, yes: bo
 
 def carry(s: Session, engine: Engine, run: Run) -> int:
     """Go on until the run ends or waits; on a terminal ask the person who sits there. The exit code."""
+    if not (s.interactive and s.out.is_table):
+        return show_run(s, engine.playbook, engine.advance(run))
+    try:
+        return _converse(s, engine, run)
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        return _leave(s, run)
+
+
+def _converse(s: Session, engine: Engine, run: Run) -> int:
+    from soc.cli import run_prompts
     from soc.playbook.answers import turn_of
+    from soc.playbook.world import RealWorld
+
+    world = RealWorld(s.store(create=False), s.config)
+
+    def doubts(name: str, value: str) -> Sequence[str]:
+        return world.doubts_of_value(run, engine.playbook.variables[name].type, value)
 
     run = engine.advance(run)
-    while s.interactive and s.out.is_table:
-        turn = turn_of(engine.playbook, run)
-        given = _asked(turn) if turn else None
+    while turn := turn_of(engine.playbook, run):
+        given = run_prompts.ask(turn, doubts)
         if given is None:
-            break
+            return _leave(s, run)
         try:
             run = engine.answer(run, run.step, given)
         except UsageError as error:
@@ -258,31 +273,11 @@ def carry(s: Session, engine: Engine, run: Run) -> int:
     return show_run(s, engine.playbook, run)
 
 
-def _asked(turn: Turn) -> Any:
-    """The answer of the person at the terminal; None for none: the run then goes on waiting."""
-    from soc.cli.text import safe
-
-    write = sys.stderr.write
-    write(f"\n{safe(turn.title)} ({safe(turn.who)})\n{safe(turn.text).rstrip()}\n")
-    if turn.asks:
-        given = {}
-        for name, question in turn.asks.items():
-            given[name] = _line(f"{question or name} (empty: later)")
-            if not given[name]:
-                return None
-        return given
-    if turn.dangerous:
-        word = _line("Run it? [y/N]").lower()
-        return {"y": "yes", "yes": "yes", "n": "no", "no": "no"}.get(word)
-    return _line(f"{' / '.join(turn.choices)} (empty: later)") or None
-
-
-def _line(question: str) -> str:
-    from soc.cli.text import safe
-
-    sys.stderr.write(f"{safe(question)}: ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip()
+def _leave(s: Session, run: Run) -> int:
+    """Say how to come back to a run that is left waiting."""
+    remember("run", [(run.id, f"{run.playbook} on {run.subject_id}, waiting")])
+    s.say(f"{run.id} is waiting; go on with: soc run resume {run.id}{_options(s)}")
+    return ExitCode.WAITING
 
 
 def show_run(s: Session, playbook: Playbook, run: Run, *, whole: bool = False) -> int:

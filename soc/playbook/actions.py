@@ -12,7 +12,7 @@ Tickets go to `<state>/tickets`; evidence, from a time before the alert until no
 Every action may be repeated without harm. A site puts its own program in its place in a playbook of its own,
 or by `--var`.
 
-Exit codes: 0 done, 2 wrong use, 3 nothing to do (it was so already), 1 failed.
+Exit codes: 0 done, 2 wrong use, 3 nothing to do (it was so already), 4 no such event, 1 failed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from soc.errors import SocError
 from soc.event import moment, timestamp
 
 ALREADY = 3
+NOTHING = 4
 
 
 def state() -> Path:
@@ -121,7 +122,10 @@ def withdraw_ticket(key: str) -> bool:
 
 
 def copy_evidence(field: str, value: str, before: str, limit: int) -> tuple[Path, int, str]:
-    """Copy the events whose field is a value into a file of JSON lines; the file, how many, its SHA-256."""
+    """Copy the events whose field is a value into a file of JSON lines; the file, how many, its SHA-256.
+
+    Where there is no such event there is no file.
+    """
     import orjson
 
     from soc import config
@@ -146,7 +150,10 @@ def copy_evidence(field: str, value: str, before: str, limit: int) -> tuple[Path
             count += 1
         file.flush()
         os.fsync(file.fileno())
-    path.with_suffix(".part").replace(path)
+    if count:
+        path.with_suffix(".part").replace(path)
+    else:
+        path.with_suffix(".part").unlink()
     return path, count, digest.hexdigest()
 
 
@@ -203,6 +210,9 @@ def _act(given: argparse.Namespace) -> int:
         sys.stdout.write(f"{path}\n")
         return 0 if new else ALREADY
     path, count, digest = copy_evidence(given.field, given.value, given.before, given.limit)
+    if not count:
+        sys.stdout.write(f"no event has {given.field} {given.value}: there is no evidence to keep\n")
+        return NOTHING
     sys.stdout.write(f"{count} events in {path}, SHA-256 {digest}\n")
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from soc import yamlio
 from soc.errors import ContentError, Problem, UsageError
-from soc.playbook.model import Command, Decision, Manual, Playbook, Step
+from soc.playbook.model import Command, Decision, End, Manual, Playbook, Step
 from soc.playbook.state import Phase, Reason, Run
 from soc.playbook.template import UnsafeArgumentError, UnsetVariableError, arguments, fill
 from soc.playbook.values import TYPES, check, check_many, shown
@@ -33,7 +33,8 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A person's turn: who, at which step, why, what to do, the words that may be answered (`choices`), the
-    variables that are asked for (`asks`) and the exact commands that answer."""
+    variables that are asked for (`asks`), where each choice leads (`leads`) and the exact commands that
+    answer."""
 
     step: str
     title: str
@@ -44,6 +45,7 @@ class Turn:
     asks: Mapping[str, str]
     commands: tuple[str, ...]
     dangerous: bool = False
+    leads: Mapping[str, str] = field(default_factory=dict)
 
 
 def effective_reason(run: Run) -> Reason | None:
@@ -196,24 +198,46 @@ def turn_of(playbook: Playbook, run: Run, *, options: str = "") -> Turn | None:
         asks=asks,
         commands=tuple(commands),
         dangerous=reason is Reason.CONFIRM,
+        leads={choice: _lead(playbook, step, run, choice) for choice in choices},
     )
+
+
+def _lead(playbook: Playbook, step: Step, run: Run, choice: str) -> str:
+    """What an answer leads to, in words: the title of the next step."""
+    answered = understand(step, run, choice, playbook)
+    if answered.again or answered.confirmed:
+        return "the command is run"
+    target = step.arrows().get("on_failure", "") if answered.failed else answered.target
+    if not target:
+        waits = effective_reason(run) in (Reason.FAILED, Reason.UNKNOWN)
+        return "the run ends as failed" if waits else "you are asked what to do"
+    following = playbook.steps[target]
+    if isinstance(following, End):
+        return following.title or f"the end: {following.outcome}"
+    return following.title or following.name
 
 
 def _asked(step: Step, run: Run, reason: Reason) -> tuple[str, list[str], dict[str, str]]:
     if reason in (Reason.FAILED, Reason.UNKNOWN):
         return _trouble(step, run, reason), [DONE, FAILED, AGAIN], {}
     if reason is Reason.CONFIRM and isinstance(step, Command):
-        return (
-            f"This cannot be undone: {command_line(step, run)}\n{fill(step.dry_run, run.variables)}",
-            ["yes", "no"],
-            {},
-        )
+        return _to_agree(step, run), ["yes", "no"], {}
     if isinstance(step, Decision):
         return fill(step.ask or f"Is this so: {step.when}", run.variables), list(choices_of(step)), {}
     if isinstance(step, Manual):
         asks = {name: fill(text, run.variables) for name, text in step.answers.items()}
         return fill(step.instruction, run.variables), [] if asks else [DONE, FAILED], asks
     return "", [], {}
+
+
+def _to_agree(step: Command, run: Run) -> str:
+    """The command with its values, what it would do, how to undo it, and what is doubtful about it."""
+    turn: Mapping[str, Any] = next((e for e in reversed(run.journal) if e["event"] == "turn"), {})
+    lines = [command_line(step, run), fill(step.dry_run, run.variables)]
+    lines.append(f"to undo: {_filled(step.undo, run)}" if step.undo else "this cannot be undone")
+    if step.read_only:
+        lines[-1] = "it changes nothing"
+    return "\n".join([*lines, *(f"CAREFUL: {doubt}" for doubt in turn.get("doubts") or ())])
 
 
 def _trouble(step: Step, run: Run, reason: Reason) -> str:
@@ -235,10 +259,14 @@ def _trouble(step: Step, run: Run, reason: Reason) -> str:
 
 def command_line(step: Command, run: Run) -> str:
     """The command as one would type it into a shell, with its values; what is not known stays as it is."""
+    return _filled(step.run, run)
+
+
+def _filled(templates: Sequence[str], run: Run) -> str:
     try:
-        return shlex.join(arguments(step.run, run.variables))
+        return shlex.join(arguments(templates, run.variables))
     except (UnsafeArgumentError, UnsetVariableError):
-        return " ".join(step.run)
+        return " ".join(templates)
 
 
 def load_answers(path: Path, playbook: Playbook) -> dict[str, Any]:

@@ -41,6 +41,9 @@ class World(Protocol):
     def busy(self, run: Run, step: Step) -> str:
         """Who is still at work on a step that was begun, in words; empty when nobody is."""
 
+    def doubts(self, playbook: Playbook, run: Run, step: Command) -> Sequence[str]:
+        """What is doubtful about the values that a command would act upon, such as a host nobody knows."""
+
 
 class Journal(Protocol):
     """Where a run is kept."""
@@ -273,7 +276,8 @@ class Engine:
         except (UnsafeArgumentError, UnsetVariableError) as error:
             return self._result(run, step, ok=False, gained={}, detail=f"not run: {error}")
         if step.asks and run.confirmed != step.name:
-            return self._wait(run, step, Reason.CONFIRM, command=argv)
+            doubts = list(self.world.doubts(self.playbook, run, step))
+            return self._wait(run, step, Reason.CONFIRM, command=argv, doubts=doubts or None)
         run = self._intent(run, command=argv)
         try:
             done = self.world.execute(run, step, argv, fill(step.input, run.variables))

@@ -108,11 +108,11 @@ class Meaning(NamedTuple):
 class Command(Step):
     """A program with an argument list, never a shell.
 
-    `timeout` in seconds. `read_only` commands change nothing; `reversible` ones can be undone (`undo` says
-    how, an argument list too); what is neither, or says `confirm`, asks before it runs. `idempotent` ones
-    may be run again without harm, and yet are never run again silently. `exit_codes` maps a code to what it
-    means (`Meaning`); 0 is success unless it stands there. `env` names variables of the environment that
-    are passed on; their values are never written down. `output` and `exit_code` name variables.
+    `timeout` in seconds. `read_only` commands change nothing; every other one, and one that says `confirm`,
+    asks before it runs. `reversible` ones can be undone (`undo` says how, an argument list too). `idempotent`
+    ones may be run again without harm, and yet are never run again silently. `exit_codes` maps a code to
+    what it means (`Meaning`); 0 is success unless it stands there. `env` names variables of the environment
+    that are passed on; their values are never written down. `output` and `exit_code` name variables.
     """
 
     run: tuple[str, ...] = ()
@@ -136,7 +136,7 @@ class Command(Step):
     @property
     def asks(self) -> bool:
         """Whether a person has to agree before it runs."""
-        return self.confirm or not (self.read_only or self.reversible)
+        return self.confirm or not self.read_only
 
     def arrows(self) -> dict[str, str]:
         """See `Step.arrows`."""

@@ -176,7 +176,7 @@ def journal_rows(run: Run, *, local_times: bool = False) -> Iterator[dict[str, A
 def progress(run: Run) -> str:
     """A line about the last thing that happened; empty where the end of the command says it anyway."""
     entry = run.journal[-1]
-    if entry["event"] in {"turn", "started"}:
+    if entry["event"] in {"turn", "started"} and not entry.get("doubts"):
         return ""
     return f"{entry['step'] or run.id}: {sentence(entry)}"
 
@@ -220,7 +220,8 @@ def _remarks(entry: Mapping[str, Any]) -> str:
 
 def _turn(entry: Mapping[str, Any]) -> str:
     if "command" in entry:
-        return f"waits for a yes to: {shlex.join(entry['command'])}"
+        words = f"waits for a yes to: {shlex.join(entry['command'])}"
+        return words + "".join(f"; CAREFUL: {doubt}" for doubt in entry.get("doubts") or ())
     return f"waits for a person ({entry.get('reason', '')})"
 
 

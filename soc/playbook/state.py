@@ -40,7 +40,7 @@ class Reason(StrEnum):
     QUESTION = "question"
     """A question decides on the path."""
     CONFIRM = "confirm"
-    """A command that cannot be undone is to be agreed to."""
+    """A command that changes something is to be agreed to."""
     FAILED = "failed"
     """A step failed and the playbook does not say what then."""
     UNKNOWN = "unknown"

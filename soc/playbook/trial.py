@@ -91,6 +91,10 @@ class StubbedWorld:
         """Nobody is at work between two calls."""
         return ""
 
+    def doubts(self, playbook: Playbook, run: Run, step: Command) -> Sequence[str]:  # noqa: ARG002 - as above
+        """A test means what it says."""
+        return ()
+
 
 def subject_of(trial: Trial) -> Subject:
     """The alert of a test: `alert.…` and `rule.…` as they stand, `event.…` as its one sample event."""

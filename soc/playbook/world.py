@@ -13,8 +13,9 @@ from soc.config import Config
 from soc.detect.predicate import Predicate
 from soc.errors import UsageError
 from soc.event import Event, moment
+from soc.playbook import doubts
 from soc.playbook.command import Call, CommandResult, execute, still_running
-from soc.playbook.model import Command, Step
+from soc.playbook.model import Command, Playbook, Step
 from soc.playbook.state import Run
 from soc.store.contract import Store
 
@@ -95,6 +96,19 @@ class RealWorld:
             if self.now() < until:
                 return f"process {pid} on {host}, which may still be at work until {until:%H:%M:%S} UTC"
         return ""
+
+    def doubts(self, playbook: Playbook, run: Run, step: Command) -> Sequence[str]:
+        """See `soc.playbook.doubts`."""
+        since = self._look_back(run)
+        return list(doubts.about_command(self.store, self.config, playbook, step, run.variables, since))
+
+    def doubts_of_value(self, run: Run, type_: str, value: str) -> Sequence[str]:
+        """As `doubts`, of one value that a person gave."""
+        return list(doubts.about_value(self.store, self.config, type_, value, self._look_back(run)))
+
+    def _look_back(self, run: Run) -> datetime:
+        first = moment(run.first_event) if run.first_event else self.now()
+        return first - doubts.LOOK_BACK
 
 
 def _born(pid: int) -> str:

@@ -65,7 +65,9 @@ def test_show() -> None:
 @pytest.mark.slow
 def test_new_lints_and_tests_green(tmp_path: Path) -> None:
     """The skeleton is a playbook that works; it is never written over a file."""
-    path = Path(soc("playbook", "new", "lost-laptop", "--title", "It's: lost", cwd=tmp_path).ok().out.strip())
+    made = soc("playbook", "new", "lost-laptop", "--title", "It's: lost", cwd=tmp_path).ok()
+    assert "to use it, name its folder in soc.yml: content: {playbooks: [playbooks]}" in made.err
+    path = Path(made.out.strip())
     assert path == Path("playbooks/lost-laptop.yml")
     soc("playbook", "lint", path, cwd=tmp_path).ok()
     assert "2 passed, 0 failed" in soc("playbook", "test", path, cwd=tmp_path).ok().err
@@ -160,7 +162,7 @@ def test_dry_run_touches_nothing(scene: Scene) -> None:
 def test_run_to_the_end_by_a_file(scene: Scene) -> None:
     """With answers from a file a run goes to its end, acts, leaves evidence, and says how to undo."""
     answers = scene.folder / "answers.yml"
-    answers.write_text(f"look-at-file: {DIGEST}\nwhose: foreign\nshut: done\nrecover: done\n")
+    answers.write_text(f"look-at-file: {DIGEST}\nwhose: foreign\nblock: yes\nshut: done\nrecover: done\n")
     done = run(
         scene,
         *("playbook", "run", "web-shell", "--alert", scene.alert, "--answers", answers, "--output", "json"),
@@ -235,9 +237,11 @@ def test_on_a_terminal(scene: Scene) -> None:
     child.expect("must be a SHA-256 hash")
     child.expect("SHA-256 of the script .*: $")
     child.sendline(DIGEST)
-    child.expect("foreign / ours")
+    child.expect("1  foreign +→ Is it an outside")
+    child.sendline("?")
+    child.expect("a number from 1 to 2")
     child.sendline("")
-    child.expect("next: soc run answer")
+    child.expect(r"R-\w+ is waiting; go on with: soc run resume R-")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 8
@@ -245,8 +249,16 @@ def test_on_a_terminal(scene: Scene) -> None:
     assert (left["step"], left["status"]) == ("whose", "waiting")
 
     child = terminal(scene, "run", "resume", left["id"])
-    child.expect("foreign / ours")
-    child.sendline("ours")
+    child.expect("2  ours")
+    child.sendintr()
+    child.expect(f"{left['id']} is waiting; go on with: soc run resume")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 8
+
+    child = terminal(scene, "run", "resume", left["id"])
+    child.expect("2  ours")
+    child.sendline("our")
     child.expect("allowed")
     child.expect(pexpect.EOF)
     child.close()

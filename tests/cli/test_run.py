@@ -152,7 +152,7 @@ def test_killed_and_resumed(scene: Scene) -> None:
         f"echo x >> '{marks}/ran'; while [ ! -e '{marks}/go' ]; do sleep 0.05; done\n"
     )
     run(scene, "playbook", "list").ok()  # writes soc.yml
-    start = ["playbook", "run", str(marks / "slow.yml"), "--alert", scene.alert]
+    start = ["playbook", "run", str(marks / "slow.yml"), "--alert", scene.alert, "--yes"]
     process = subprocess.Popen(
         [sys.executable, "-m", "soc", *start, "--config", str(marks / "soc.yml")],
         stdout=subprocess.DEVNULL,

@@ -109,3 +109,12 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     done = action(tmp_path, "list", "add", "blocked", "192.0.2.7")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+def test_no_evidence_is_not_done(scene: Scene) -> None:
+    """Evidence of a host that no event names is exit code 4, and no empty file pretends to be evidence."""
+    where = {"SOC_STORE": str(scene.folder / "store"), "SOC_FIRST_EVENT": "2026-03-02T07:14:00.000000Z"}
+    done = action(scene.folder, "evidence", "host.name", "portal-o1", **where)
+    assert done.returncode == 4, done.stderr
+    assert "no event has host.name portal-o1" in done.stdout
+    assert not list(scene.folder.glob("block.*"))

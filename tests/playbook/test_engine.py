@@ -20,6 +20,7 @@ from soc.playbook import journal
 from soc.playbook.answers import turn_of
 from soc.playbook.model import Command
 from soc.playbook.state import Phase, Reason, Run, from_body, to_body
+from soc.playbook.world import RealWorld
 from soc.respond import audit
 from soc.store.contract import Write
 from tests.playbook.conftest import Scene, ending, web_event
@@ -192,6 +193,42 @@ def test_irreversible_commands_ask(scene: Scene) -> None:
     assert third.advance(scene.begin(third)).outcome == "good"
 
 
+def test_what_can_be_undone_asks_too(scene: Scene) -> None:
+    """A command that changes something waits for a yes, also where it can be undone; a file may hold it."""
+    act = (
+        "act: {type: command, run: [soc-action, list, add, cut, '{{ host }}'], dry_run: w, reversible: true, "
+        "undo: [soc-action, list, remove, cut, '{{ host }}'], next: good, on_failure: bad}"
+    )
+    playbook = ending(act, variables="host: {type: host, required: true}")
+    engine = scene.engine(playbook)
+    run = engine.advance(scene.begin(engine, host="portal-01"))
+    turn = turn_of(playbook, run)
+    assert turn is not None
+    assert turn.reason is Reason.CONFIRM
+    assert "soc-action list add cut portal-01" in turn.text
+    assert "to undo: soc-action list remove cut portal-01" in turn.text
+    assert "CAREFUL" not in turn.text
+    assert turn.leads == {"yes": "the command is run", "no": "the end: bad"}
+    assert not (scene.folder / "state" / "lists").exists()
+    prepared = scene.engine(playbook, act="yes")
+    assert prepared.advance(scene.begin(prepared, host="portal-01")).outcome == "good"
+
+
+def test_a_host_that_nobody_knows(scene: Scene) -> None:
+    """Before a command acts on a host that neither the register nor an event names, that is said."""
+    act = "act: {type: command, run: [touch, '{{ host }}'], dry_run: w, next: good, on_failure: bad}"
+    playbook = ending(act, variables="host: {type: host, required: true}")
+    engine = scene.engine(playbook)
+    run = engine.advance(scene.begin(engine, host="portal-o1"))
+    turn = turn_of(playbook, run)
+    assert turn is not None
+    assert "CAREFUL: portal-o1 is neither in the register nor in any event" in turn.text
+    register = scene.folder / "register.yml"
+    register.write_text("systems:\n  - {name: s}\nassets:\n  - {hosts: [portal-o1], system: s}\n")
+    engine.world = RealWorld(scene.store, replace(scene.config, register=register))
+    assert engine.world.doubts(playbook, run, playbook.steps["act"]) == []  # type: ignore[arg-type] # a command
+
+
 def test_manual_steps_take_typed_answers(scene: Scene) -> None:
     """Values that a person gives are checked like any other; a wrong one changes nothing."""
     step = (
@@ -349,8 +386,8 @@ SLOW = textwrap.dedent(
 def slow_command() -> str:
     """A step that counts its runs, says that it began, and ends when it may."""
     return (
-        f'act: {{type: command, run: ["{sys.executable}", "-c", "{SLOW}"], dry_run: w, reversible: true, '
-        "undo: [x], idempotent: true, next: ask, on_failure: bad}"
+        f'act: {{type: command, run: ["{sys.executable}", "-c", "{SLOW}"], dry_run: w, read_only: true, '
+        "idempotent: true, next: ask, on_failure: bad}"
     )
 
 

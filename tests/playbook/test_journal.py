@@ -61,7 +61,7 @@ def test_a_run_on_each_store(store: Store, settings: StoreSettings, tmp_path: Pa
     playbook = ending(*STEPS, variables=VARIABLES)
     config = Config(None, settings, state=tmp_path / "state")
     kept = journal.StoreJournal(store)
-    engine = Engine(playbook, kept, RealWorld(store, config))
+    engine = Engine(playbook, kept, RealWorld(store, config), approve=True)
     given = {"ip": "203.0.113.66"}
     run, _ = draft(playbook, SUBJECT, given, run_id=kept.draw_id(), user=kept.user, now=datetime.now(UTC))
     run = engine.advance(kept.save(run, "run.start"))
@@ -86,7 +86,8 @@ def test_no_undo_for_what_was_so_already(store: Store, settings: StoreSettings, 
     step = STEPS[1].replace("next: ask", "next: good\n  exit_codes: {3: 'unchanged: there already'}")
     playbook = ending(step, variables=VARIABLES)
     kept = journal.StoreJournal(store)
-    engine = Engine(playbook, kept, RealWorld(store, Config(None, settings, state=tmp_path / "state")))
+    world = RealWorld(store, Config(None, settings, state=tmp_path / "state"))
+    engine = Engine(playbook, kept, world, approve=True)
     undo = []
     for _ in range(2):
         run, _resolved = draft(
