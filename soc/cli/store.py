@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from soc.cli.app import noun
 from soc.cli.output import Column
 from soc.cli.session import session
+
+if TYPE_CHECKING:
+    from soc.store.upkeep import Cut
 
 app = noun("Set up, look at and prune the store")
 
@@ -66,22 +71,31 @@ def status() -> None:
 @app.command("prune")
 def prune(
     older_than: Annotated[
-        str, typer.Option("--older-than", metavar="TIME", help="Remove events before this: 90d, 2026-01-01")
-    ],
+        str,
+        typer.Option(
+            "--older-than",
+            metavar="TIME",
+            help="Remove events of every class before this: 90d, 2026-01-01; else retention: of soc.yml",
+        ),
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
 ) -> None:
     """Remove old events for good. Alerts, cases and the audit log stay, with the events they hold.
 
-    On Elasticsearch whole indices are deleted, so the events of a month go
-    together; those that are older but share an index with younger ones are
-    counted as kept. The audit log says who removed what.
+    Each retention class has its days in `retention:` of soc.yml (standard: 365 where nothing is said); a
+    source names the class of its events. With --older-than, the classes do not count.
+
+    On Elasticsearch whole indices are deleted, so the events of a month go together; those that are older
+    but share an index with younger ones are counted as kept. The audit log says who removed what.
 
     Examples:
 
-    soc store prune --older-than 365d --dry-run
+      soc store prune --dry-run
 
-    soc store prune --older-than 2026-01-01 --yes
+      soc store prune --yes
+
+      soc store prune --older-than 2026-01-01 --yes
     """
     from soc.store import upkeep
     from soc.timing import parse_when
@@ -89,17 +103,32 @@ def prune(
     s = session()
     columns = [
         Column("name", style="bold", wide=True),
+        Column("class"),
+        Column("before"),
         Column("events", right=True),
         Column("kept", right=True),
         Column("bytes", right=True),
     ]
-    moment = parse_when(older_than)
+    moment = parse_when(older_than) if older_than else None
     store = s.store(create=False)
-    planned = store.prune(moment, dry_run=True)
-    count = sum(part.events for part in planned)
+    cuts = upkeep.plan(store, moment) if moment else upkeep.plan_retention(store, s.config, datetime.now(UTC))
+    if not moment:
+        for name in upkeep.kept_for_ever(s.config):
+            s.say(f"class {name} of a source has no days in retention: of soc.yml; its events are kept")
+    count = sum(cut.events for cut in cuts)
     if count and not dry_run:
-        s.confirm(f"Remove {count} events from before {moment:%Y-%m-%d %H:%M} UTC for good?", yes=yes)
-        planned = upkeep.prune(store, moment, planned)
-    s.out.rows(upkeep.pruned_rows(planned), columns, empty="no events are that old")
+        s.confirm(_question(cuts), yes=yes)
+        cuts = upkeep.prune(store, cuts)
+    s.out.rows(upkeep.pruned_rows(cuts), columns, empty="no events are that old")
     if count and dry_run:
         s.say("nothing was changed")
+
+
+def _question(cuts: Sequence[Cut]) -> str:
+    removed = [cut for cut in cuts if cut.events]
+    parts = [
+        f"{cut.events} events {f'of class {cut.retention} ' if cut.retention else ''}"
+        f"from before {cut.before:%Y-%m-%d %H:%M} UTC"
+        for cut in removed
+    ]
+    return f"Remove {' and '.join(parts)} for good?"

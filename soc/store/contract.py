@@ -287,8 +287,14 @@ class Store(ABC):
         return []
 
     @abstractmethod
-    def prune(self, older_than: datetime, *, dry_run: bool = False) -> list[Pruned]:
-        """Remove events older than a moment; those that an open alert holds were copied with it."""
+    def prune(
+        self, older_than: datetime, *, retention: str | None = None, dry_run: bool = False
+    ) -> list[Pruned]:
+        """Remove events older than a moment; those that an open alert holds were copied with it.
+
+        `retention`: only those of this retention class (`soc.retention`; an event without one is
+        `standard`); None: of every class.
+        """
 
     @abstractmethod
     def close(self) -> None:

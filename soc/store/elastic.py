@@ -161,10 +161,12 @@ class ElasticStore(Store):
         """See `Store.foreign`."""
         return survey(self._connection)
 
-    def prune(self, older_than: datetime, *, dry_run: bool = False) -> list[Pruned]:
+    def prune(
+        self, older_than: datetime, *, retention: str | None = None, dry_run: bool = False
+    ) -> list[Pruned]:
         """See `Store.prune`. Whole indices are deleted: older events in one that goes on stay there."""
         refresh(self._connection, self._names.events)
-        return self._setup.prune(older_than, dry_run=dry_run)
+        return self._setup.prune(older_than, retention=retention, dry_run=dry_run)
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -119,6 +119,11 @@ def period_end(index: str) -> str | None:
     return f"{year:04d}-{month:02d}-01T00:00:00.000000Z"
 
 
+def class_of(index: str) -> str:
+    """The retention class of the events in an index; a class has no hyphen."""
+    return index.split("-")[-2]
+
+
 _LOWERED = """
 process.executable process.name process.command_line process.working_directory process.title
 process.parent.executable process.parent.name process.parent.command_line process.pe.original_file_name

@@ -15,6 +15,7 @@ from soc.store.elastic_connection import Connection, RefusedError
 from soc.store.elastic_schema import (
     STAMP_PIPELINE,
     Names,
+    class_of,
     digest,
     period_end,
     roles,
@@ -228,13 +229,15 @@ class Setup:
             return ""
         return next((str(node["version"]) for node in answer.get("nodes", {}).values()), "")
 
-    def prune(self, older_than: datetime, *, dry_run: bool) -> list[Pruned]:
+    def prune(self, older_than: datetime, *, retention: str | None, dry_run: bool) -> list[Pruned]:
         """Delete the indices whose whole period is over; say what older events stay in the others."""
         limit = timestamp(older_than)
         params = {"filter_path": "indices.*.primaries.docs.count,indices.*.total.store.size_in_bytes"}
         stats = self._connection.call("GET", f"/{self._names.events}/_stats/docs,store", params=params)
         out = []
         for index, found in sorted(stats.get("indices", {}).items()):
+            if retention not in (None, class_of(index)):
+                continue
             end = period_end(index)
             count = found["primaries"]["docs"]["count"]
             if end is not None and end <= limit:

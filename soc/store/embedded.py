@@ -324,15 +324,45 @@ class EmbeddedStore(Store):
             detail={"file": str(path), "layout": SCHEMA_VERSION, "last": self._last(), "free_bytes": free},
         )
 
-    def prune(self, older_than: datetime, *, dry_run: bool = False) -> list[Pruned]:
+    def prune(
+        self, older_than: datetime, *, retention: str | None = None, dry_run: bool = False
+    ) -> list[Pruned]:
         """As `Store.prune`, in short transactions; the space goes back to the file system."""
         before = _micros(older_than)
+        if retention is not None:
+            events, size = self._prune_class(before, retention, dry_run=dry_run)
+            return [Pruned(str(self._database.path), events, 0, size)] if events else []
         ((events, size),) = self._database.read(
             "SELECT count(*), coalesce(sum(length(body)), 0) FROM events WHERE time < ?", (before,)
         )
         if events and not dry_run:
             events, size = self._remove(before)
         return [Pruned(str(self._database.path), events, 0, size)] if events else []
+
+    def _prune_class(self, before: int, retention: str, *, dry_run: bool) -> tuple[int, int]:
+        """Number and size of the events of one class. The class is in the body, so each body is read."""
+        events = size = last = 0
+        while rows := self._database.read(
+            "SELECT seq, body FROM events WHERE time < ? AND seq > ? ORDER BY seq LIMIT ?",
+            (before, last, PRUNE_ROWS),
+        ):
+            last = rows[-1][0]
+            doomed = [
+                (seq, len(body))
+                for seq, body in rows
+                if (decode(body).get("soc.retention") or "standard") == retention
+            ]
+            events += len(doomed)
+            size += sum(length for _, length in doomed)
+            if doomed and not dry_run:
+                with self._database.write() as connection:
+                    connection.executemany("DELETE FROM events WHERE seq = ?", [(seq,) for seq, _ in doomed])
+                    connection.execute(
+                        "UPDATE meta SET value = value - ? WHERE name = 'events'", (len(doomed),)
+                    )
+        if events and not dry_run:
+            self._database.shrink()
+        return events, size
 
     def _remove(self, before: int) -> tuple[int, int]:
         events = size = 0

@@ -222,3 +222,32 @@ def test_no_change_of_a_document_is_lost(store_settings: StoreSettings, store: S
     document = store.read("counter", "one")
     assert document is not None
     assert document.body == {"n": 120}
+
+
+def test_pruning_one_class_leaves_the_others(store: Store) -> None:
+    """An event without a class is of the class standard; counts agree with what is left."""
+    classes = {"a": None, "b": "standard", "c": "short", "d": "short"}
+    times = {"d": "2026-03-02T00:00:00.000000Z"}
+    store.append(
+        [
+            Incoming(
+                id_,
+                {
+                    "@timestamp": times.get(id_, "2024-05-01T00:00:00.000000Z"),
+                    "soc.layer": 1,
+                    **({"soc.retention": name} if name else {}),
+                },
+            )
+            for id_, name in classes.items()
+        ]
+    )
+    cutoff = datetime(2025, 6, 1, tzinfo=UTC)
+    planned = store.prune(cutoff, retention="short", dry_run=True)
+    assert sum(p.events for p in planned) == 1
+    assert len(list(store.search())) == 4
+    assert sum(p.events for p in store.prune(cutoff, retention="short")) == 1
+    assert store.prune(cutoff, retention="none_such") == []
+    assert sorted(e.id for e in store.search()) == ["a", "b", "d"]
+    assert store.status().events == 3
+    assert sum(p.events for p in store.prune(cutoff, retention="standard")) == 2
+    assert [e.id for e in store.search()] == ["d"]
