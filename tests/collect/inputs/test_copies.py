@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from soc.collect.checkpoint import Checkpoint, Life
+from soc.collect.inputs import files
 from soc.collect.inputs.files import FileInput
 from soc.collect.inputs.lines import Chunk
 from soc.collect.inputs.tail import QUIET_SECONDS, Tail
@@ -224,3 +225,37 @@ def test_a_short_head_is_made_longer_before_it_is_relied_on(
     world.once()
     world.once()
     assert world.numbers() == list(range(90))
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_rotated_while_the_folder_is_listed(
+    world: World, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """A file that is renamed past the listing is not taken up in its compressed form, and then again."""
+    append(world.logs / "app.log.1", lines(0, 20))
+    compress(world.logs / "app.log.1")
+    world.once()
+    append(world.log, lines(20, 50))
+    if known:
+        world.once()
+        append(world.log, lines(50, 60))
+    listed, done = files.expand, list[bool]()
+
+    def rotate(pattern: str) -> list[Path]:
+        names = listed(pattern)
+        if not done:
+            done.append(True)
+            first, packed = world.logs / "app.log.1", world.logs / "app.log.1.gz"
+            packed.rename(world.logs / "app.log.2.gz")
+            # another file than the one that was read, as after a restored backup or a copy
+            first.write_bytes(world.log.read_bytes())
+            world.log.unlink()
+            packed.write_bytes(gzip.compress(first.read_bytes()))
+            append(world.log, lines(60, 70))
+        return names
+
+    monkeypatch.setattr(files, "expand", rotate)
+    world.once()
+    (world.logs / "app.log.1").unlink()
+    world.once()
+    assert world.numbers() == [*range(60 if known else 50), *range(60, 70)]
