@@ -72,7 +72,8 @@ def remarks(job: SweepJob, result: SweepResult, *, dry_run: bool) -> str:
             "entities at once"
         )
     if result.correlations:
-        out.append(f"{many(result.correlations, 'correlation rule')} not swept: only single events are")
+        left_out = many(result.correlations, "correlation rule")
+        out.append(f"{left_out} left out: only rules on single events are evaluated")
     blind = sorted(result.blind.items())
     titles = {rule.id: rule.title for rule in job.sweeper.rules}
     out += [f"blind: {titles.get(rule, rule)}: {why}" for rule, why in blind[:SHOWN_BLIND]]

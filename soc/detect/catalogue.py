@@ -65,6 +65,10 @@ def layer_of(rule: Rule) -> int | None:
     return next((numbers[part] for part in reversed(Path(rule.path).parts[:-1]) if part in numbers), None)
 
 
+NOT_EVALUATED = "correlations are loaded and listed, and not evaluated yet: the rule cannot fire"
+"""Why a rule over several events is silent."""
+
+
 def state_of(rule: Rule) -> str:
     """`ready`, or what keeps the rule from firing: `undecidable`, `blind`, `correlation`."""
     if rule.undecidable:
@@ -121,7 +125,7 @@ def details(rule: Rule) -> dict[str, Any]:
         "level": rule.level,
         "status": rule.status,
         "state": state_of(rule),
-        "why": rule.undecidable or rule.blind,
+        "why": rule.undecidable or (NOT_EVALUATED if rule.correlation is not None else rule.blind),
         "layer": layer_of(rule),
         "description": rule.description,
         "logsource": str(rule.logsource),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soc import ecs, yamlio
-from soc.detect.catalogue import datasets
+from soc.detect.catalogue import NOT_EVALUATED, datasets
 from soc.detect.predicate import NOTHING, And, Not, Or, Predicate, Test, tests
 from soc.detect.samples import enough, load_samples, samples_path
 from soc.errors import ContentError, Place, Problem, Severity
@@ -107,7 +107,9 @@ def _usable(rule: Rule, marks: _Marks) -> Iterator[Problem]:
         yield _warning(
             "blind", rule.blind, marks.place("logsource"), "soc collector list shows what is collected"
         )
-    elif rule.correlation is None and _impossible(rule.predicate):
+    elif rule.correlation is not None:
+        yield _warning("correlation", NOT_EVALUATED, marks.place("correlation"))
+    elif _impossible(rule.predicate):
         yield Problem("never", "the condition can never be true", marks.place("detection", "condition"))
 
 

@@ -346,7 +346,7 @@ def remarks(ruleset: Ruleset, tally: Tally) -> list[str]:
     ]
     if ruleset.correlations:
         left_out = counted(len(ruleset.correlations), "correlation rule")
-        out.append(f"{left_out} left out: they look at several events and need a store (soc sweep)")
+        out.append(f"{left_out} left out: only rules on single events are evaluated")
     out += tally.remarks
     for rule_id, count in sorted(tally.undecided.items()):
         rule = ruleset.by_id[rule_id]

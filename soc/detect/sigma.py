@@ -42,7 +42,8 @@ MALFORMED = (SigmaError, ValueError, TypeError, AttributeError, KeyError, IndexE
 
 _HINTS = {
     "unknown_modifier": "the modifiers are: " + ", ".join(sorted({*modifier_mapping, *ALIASES})),
-    "deprecated": "write a correlation rule instead (soc rule new)",
+    "deprecated": "Sigma has correlation rules instead, which are not evaluated yet; a rule on single events "
+    "counts its hits in one alert",
 }
 
 
