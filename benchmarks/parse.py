@@ -2,7 +2,7 @@
 """Lines per second of each collector, against a bare regular expression (or JSON reader), a dictionary and
 orjson.
 
-    python benchmarks/parse.py [--lines 100000] [--only NAME …] [--with-output]
+    python -m benchmarks.parse [--lines 100000] [--only NAME …] [--with-output]
 
 Lines are generated from a seed, all different in time, address and numbers. Both sides of a pair run in
 turns in one process, and the best of three rounds counts, since the machine is shared. `--with-output` adds

@@ -1,6 +1,6 @@
 """Start-up: how long a person waits for `soc --help` and `soc alert list`, beside a bare interpreter.
 
-python benchmarks/startup.py [--alerts 2000] [--rounds 15]
+python -m benchmarks.startup [--alerts 2000] [--rounds 15]
 """
 
 from __future__ import annotations
