@@ -123,6 +123,7 @@ def lint(
       soc playbook lint playbooks/web-shell.yml --output json
     """
     from soc.cli.problems import rows, show_problems
+    from soc.detect.checks import tally
 
     s = session()
     entries = _chosen(s, files)
@@ -132,8 +133,7 @@ def lint(
         s.out.one({"valid": valid, "problems": rows(problems)})
     else:
         show_problems(s.out, problems)
-    if not problems:
-        s.say(f"{len(entries)} playbook{'s' if len(entries) != 1 else ''}: no problem found")
+    s.say(f"{len(entries)} playbook{'' if len(entries) == 1 else 's'}: {tally(problems)}")
     return ExitCode.DONE if valid else ExitCode.FAILED
 
 
@@ -145,7 +145,8 @@ def run_tests(
 ) -> int:
     """Run the tests that stand in playbooks; nothing real is searched or run.
 
-    A playbook with an error, without tests, or with a step that no test comes through, fails too.
+    A playbook with an error, without tests, or with a step that no test comes through, fails too. The table
+    shows what failed; with -v, and in every other format, all tests.
 
     Examples:
 
@@ -163,8 +164,9 @@ def run_tests(
         Column("result"),
         Column("fault", wide=True),
     ]
-    s.out.rows(rows, columns)
     failed = sum(row["result"] != "passed" for row in rows)
+    brief = s.out.is_table and s.out.fields is None and not s.verbose
+    s.out.rows([row for row in rows if row["result"] != "passed"] if brief else rows, columns, empty="")
     s.say(f"{len(rows) - failed} passed, {failed} failed")
     return ExitCode.FAILED if failed or not rows else ExitCode.DONE
 
@@ -183,7 +185,9 @@ def run(
         str,
         typer.Option("--alert", metavar="ID", help="The alert to run it on", autocompletion=ids_of("alert")),
     ] = "",
-    case: Annotated[str, typer.Option("--case", metavar="ID", help="The case to run it on")] = "",
+    case: Annotated[
+        str, typer.Option("--case", metavar="ID", help="The case to run it on", hidden=True)
+    ] = "",
     var: Annotated[
         list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="Set a variable (repeatable)")
     ] = None,
@@ -212,7 +216,7 @@ def run(
 
     s = session()
     if bool(alert) == bool(case):
-        raise UsageError("name the alert or the case to run it on", hint="add --alert ID or --case ID")
+        raise UsageError("name the alert to run it on", hint="add --alert ID; soc alert list shows them")
     store = s.store(create=False)
     about = subject.of_alert(store, alert) if alert else subject.of_case(store, case)
     chosen = library.usable(s.config, playbook or _choose(s, about))

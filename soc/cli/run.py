@@ -12,6 +12,7 @@ from soc.cli.app import noun
 from soc.cli.completion import ids_of, recent, remember, words
 from soc.cli.output import Column
 from soc.cli.session import Session, session
+from soc.cli.times import brief, narrow, say_zone
 from soc.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ Answers = Annotated[
     Path | None, typer.Option("--answers", metavar="FILE", help="YAML file of answers: step to value")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing")]
+COLUMNS = ["id", "status", "playbook", "subject", "step", "outcome", "who", "started_by", "started_at"]
+
 Yes = Annotated[bool, typer.Option("--yes", help="Agree to every command that changes something")]
 
 
@@ -89,38 +92,59 @@ def list_(
         abandoned=lambda run: abandoned(run, world),
     )
     remember("run", ((row["id"], f"{row['playbook']} on {row['subject']}, {row['status']}") for row in rows))
-    columns = [
+    people = s.out.is_table and s.out.fields is None
+    shown = [_brief_row(row) for row in rows] if people else rows
+    s.out.rows(shown, _columns() if people else COLUMNS, empty="no runs; soc playbook run starts one")
+    if people:
+        say_zone(s, [row["started_at"] for row in rows])
+
+
+def _brief_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as a line of a table: short times, and the outcome where a run that goes on has its step."""
+    where = f"ended: {row['outcome']}" if row["status"] == "ended" else row["step"]
+    return {**row, "where": where, "started_at": brief(row["started_at"], narrow=narrow())}
+
+
+def _columns() -> list[Column]:
+    """The columns of the table; in a narrow one what the others also say is left out."""
+    wide = [] if narrow() else [Column("status")]
+    by = [] if narrow() else [Column("started_by", "STARTED BY")]
+    return [
         Column("id", style="bold"),
-        Column("status"),
-        Column("playbook"),
-        Column("subject"),
-        Column("step"),
-        Column("outcome"),
-        Column("who", "TURN OF"),
-        Column("started_by", "STARTED BY"),
+        *wide,
+        Column("playbook", wide=True),
+        Column("subject", "ON"),
+        Column("where", "STEP", wide=True),
+        Column("who", "TURN OF", wide=True),
+        *by,
         Column("started_at", "STARTED"),
     ]
-    s.out.rows(rows, columns, empty="no runs; soc playbook run starts one")
 
 
 @app.command("show")
-def show(run: RunId) -> int:
+def show(
+    run: RunId,
+    exit_status: Annotated[
+        bool, typer.Option("--exit-status", help="Exit with 8 while it waits for a person")
+    ] = False,
+) -> int:
     """Show where a run stands: its path so far, whose turn it is, and the exact next command.
-
-    Exits 8 while it waits for a person, 0 when it has ended.
 
     Examples:
 
       soc run show R-7F3K
 
       soc run show R-7F3K --output json
+
+      soc run show R-7F3K --exit-status --quiet
     """
     from soc.playbook import journal
     from soc.playbook.runs import playbook_of
 
     s = session()
     found = journal.get(s.store(create=False), run)
-    return show_run(s, playbook_of(found), found, whole=True)
+    code = show_run(s, playbook_of(found), found, whole=True)
+    return code if exit_status else ExitCode.DONE
 
 
 @app.command("log")
@@ -176,8 +200,10 @@ def resume(run: RunId, answers: Answers = None, yes: Yes = False, dry_run: DryRu
 @app.command("answer")
 def answer(
     run: RunId,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="The step that waits")],
-    value: Annotated[list[str], typer.Argument(metavar="VALUE…", help="The answer, or name=value for each")],
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step that waits")] = "",
+    value: Annotated[
+        list[str] | None, typer.Argument(metavar="VALUE…", help="The answer, or name=value for each")
+    ] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for the journal")] = "",
     on_behalf_of: Annotated[
         str, typer.Option("--on-behalf-of", metavar="NAME", help="Who said so, such as on the phone")
@@ -188,8 +214,8 @@ def answer(
 ) -> int:
     """Answer the step that a run waits at, then go on.
 
-    The words to choose from are those that `soc run show` prints. If a colleague answered first, nothing
-    is changed, their answer is shown, and the exit code is 3.
+    Without step and answer it says what the run waits for, and the words to choose from. If a colleague
+    answered first, nothing is changed, their answer is shown, and the exit code is 3.
 
     Examples:
 
@@ -200,12 +226,14 @@ def answer(
       soc run answer R-7F3K interview mailbox=huong.tran clicked=yes
     """
     from soc.playbook import journal
-    from soc.playbook.answers import from_words
+    from soc.playbook.answers import from_words, unanswered
     from soc.playbook.runs import playbook_of
 
     s = session()
     found = journal.get(s.store(create=False), run)
     playbook = playbook_of(found)
+    if not step or not value:
+        raise unanswered(playbook, found, step, options=_options(s))
     engine = make_engine(s, playbook, answers, yes=yes)
     given = from_words(playbook.steps.get(step), value)
     if dry_run:

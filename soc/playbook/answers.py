@@ -172,6 +172,18 @@ def from_words(step: Step | None, words: Sequence[str]) -> Any:
     return " ".join(words)
 
 
+def unanswered(playbook: Playbook, run: Run, step: str, *, options: str = "") -> UsageError:
+    """The error that says what a run waits for, and how to answer, when the command line did not."""
+    turn = turn_of(playbook, run, options=options)
+    if turn is None:
+        return UsageError(f"{run.id} waits for no answer; it is {run.status}", hint=f"soc run show {run.id}")
+    if step and step != turn.step:
+        return UsageError(f"{run.id} waits at {turn.step}, not at {step}", hint=turn.commands[0])
+    what = ", ".join(turn.choices) or ", ".join(f"{name}: {text}" for name, text in turn.asks.items())
+    words = f"{run.id} waits at {turn.step} ({turn.title}) for an answer: {what}"
+    return UsageError(words, hint="\n      ".join(turn.commands))
+
+
 def turn_of(playbook: Playbook, run: Run, *, options: str = "") -> Turn | None:
     """Whose turn it is; None when the run has ended or a step is ready to begin.
 

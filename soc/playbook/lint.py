@@ -84,6 +84,8 @@ def _graph(playbook: Playbook) -> Iterator[Problem]:
     yield from _circles(playbook)
     if playbook.start in steps:
         reached = reachable(playbook, playbook.start)
+        if any(target not in steps for name in reached for target in steps[name].arrows().values()):
+            return  # the arrow that points nowhere may be the one that leads to the steps behind it
         for step in steps.values():
             if step.name not in reached:
                 yield _at(step, "unreachable_step", f"no path from {playbook.start!r} leads to {step.name!r}")

@@ -106,6 +106,28 @@ def test_lint_nothing(name: str, tmp_path: Path) -> None:
     soc("playbook", "lint", name, cwd=tmp_path).failed(2)
 
 
+def test_lint_counts(tmp_path: Path) -> None:
+    """One arrow that points nowhere is one error, not one for each step behind it, and the end counts."""
+    path = tmp_path / "bad.yml"
+    path.write_text(
+        "name: bad\ntitle: B\nsteps:\n  a: {type: manual, instruction: i, next: bb}\n"
+        "  b: {type: manual, instruction: i, next: c}\n  c: {type: end, outcome: good}\n"
+    )
+    found = soc("playbook", "lint", path).failed(1)
+    assert "did you mean" in found.out
+    assert "no path" not in found.out
+    assert "1 playbook: 1 error, 1 warning" in found.err
+
+
+def test_only_failures_are_shown() -> None:
+    """Tests that passed are counted; -v and other formats show each."""
+    brief = soc("playbook", "test", "web-shell").ok()
+    assert brief.out == ""
+    assert "passed, 0 failed" in brief.err
+    assert "passed" in soc("playbook", "test", "web-shell", "-v").ok().out
+    assert soc("playbook", "test", "web-shell", "--output", "json").ok().json
+
+
 def test_test_fails(tmp_path: Path) -> None:
     """A test that takes another path, a step that no test reaches, and no tests at all are failures."""
     text = "name: x\ntitle: X\nsteps:\n  a: {type: decision, ask: q, choices: {p: b, r: c}}\n"

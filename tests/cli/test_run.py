@@ -28,8 +28,9 @@ def waiting(scene: Scene) -> str:
 
 
 def test_show_says_whose_turn_it_is(scene: Scene, waiting: str) -> None:
-    """A waiting run names the person, what to do and the exact next command, and exits 8."""
-    shown = run(scene, "run", "show", waiting).failed(8)
+    """A waiting run names the person, what to do and the exact next command, and exits 8 if asked to."""
+    run(scene, "run", "show", waiting, "--exit-status").failed(8)
+    shown = run(scene, "run", "show", waiting).ok()
     assert "turn of: system operator" in shown.out
     assert "stat" in shown.out
     (command,) = re.findall(r"next: soc (run answer .*)", shown.out)
@@ -40,7 +41,7 @@ def test_show_says_whose_turn_it_is(scene: Scene, waiting: str) -> None:
 
 def test_by_prefix(scene: Scene, waiting: str) -> None:
     """A run is found by the beginning of its id, in lower case and without its letter."""
-    assert waiting in run(scene, "run", "show", waiting[2:5].lower()).failed(8).out
+    assert waiting in run(scene, "run", "show", waiting[2:5].lower()).ok().out
     run(scene, "run", "show", "R-ZZZZZZ").failed(2)
     run(scene, "run", "show", "!").failed(2)
 
@@ -60,14 +61,28 @@ def test_list_filters(scene: Scene, waiting: str) -> None:
     run(scene, "run", "list", "--status", "sleeping").failed(2)
 
 
+def test_list_in_eighty_columns(scene: Scene, waiting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of runs fits a narrow terminal with nothing cut; the zone of its times is said once."""
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = run(scene, "run", "list").ok()
+    assert "…" not in listed.out
+    assert all(len(line) <= 80 for line in listed.out.splitlines())
+    for word in (waiting, "web-shell", "look-at-file", "system operator"):
+        assert word in listed.out
+    assert "times in your zone" in listed.err
+
+
 @pytest.mark.slow
 def test_wrong_answers_change_nothing(scene: Scene, waiting: str) -> None:
     """An answer that does not fit, or to another step, is refused with what would fit."""
     assert "SHA-256" in run(scene, "run", "answer", waiting, "look-at-file", "abc").failed(2).err
     assert "stands at look-at-file" in run(scene, "run", "answer", waiting, "whose", "ours").failed(2).err
     assert "no step" in run(scene, "run", "answer", waiting, "nope", "x").failed(2).err
-    run(scene, "run", "answer", waiting, "look-at-file").failed(2)
-    assert run(scene, "run", "show", waiting, "--output", "json").failed(8).json["step"] == "look-at-file"
+    for words in ((), ("look-at-file",)):
+        told = run(scene, "run", "answer", waiting, *words).failed(2).err
+        assert "waits at look-at-file" in told
+        assert f"soc run answer {waiting} look-at-file file_sha256=…" in told
+    assert run(scene, "run", "show", waiting, "--output", "json").ok().json["step"] == "look-at-file"
 
 
 def test_answer_dry_run(scene: Scene, waiting: str) -> None:
@@ -75,7 +90,7 @@ def test_answer_dry_run(scene: Scene, waiting: str) -> None:
     shown = run(scene, "run", "answer", waiting, "look-at-file", DIGEST, "--dry-run").ok()
     assert "soc-action list add blocked-addresses 203.0.113.66" in shown.out
     assert "preserve" not in shown.out
-    assert run(scene, "run", "show", waiting, "--output", "json").failed(8).json["step"] == "look-at-file"
+    assert run(scene, "run", "show", waiting, "--output", "json").ok().json["step"] == "look-at-file"
     assert "whose" in run(scene, "run", "resume", waiting, "--dry-run").ok().out
 
 
@@ -173,8 +188,8 @@ def test_killed_and_resumed(scene: Scene) -> None:
     time.sleep(0.5)
     (left,) = run(scene, "run", "list", "--status", "waiting", "--output", "json").ok().json
     assert (left["step"], left["reason"]) == ("act", "unknown")
-    for verb in ("show", "resume", "resume"):
-        asked = run(scene, "run", verb, left["id"]).failed(8)
+    for verb, code in (("show", 0), ("resume", 8), ("resume", 8)):
+        asked = run(scene, "run", verb, left["id"]).failed(code)
         for word in ("done", "failed", "again"):
             assert f"soc run answer {left['id']} act {word}" in asked.out
     assert (marks / "ran").read_text() == "x\n"

@@ -254,7 +254,6 @@ def test_places() -> None:
         ("dangling_step", "one"),
         ("undefined_variable", "one"),
         ("unknown_step_type", "two"),
-        ("unreachable_step", "done"),
     ]
     assert str(problems[0].place) == "t.yml:11:3"
 
