@@ -48,7 +48,7 @@ def examine(config: Config, open_store: Callable[[], Store], now: datetime | Non
 def check_collect(config: Config, now: datetime) -> Iterator[Check]:
     """Each configured source: when it was last read, how much waits, and whether its counts balance."""
     from soc.collect.checkpoint import Checkpoint, state_folder
-    from soc.collect.run import preview
+    from soc.collect.preview import preview
 
     checkpoint = Checkpoint.look(state_folder(config.state, config.store.target, config.store.space))
     for source in config.sources:

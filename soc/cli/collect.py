@@ -12,6 +12,7 @@ from soc.cli.session import Session, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from soc.cli.progress import Tick
     from soc.collect.run import SourceReport
@@ -27,10 +28,14 @@ COLUMNS = [
     Column("stored", right=True),
     Column("duplicate", right=True),
     Column("parked", right=True),
+    Column("format", right=True),
     Column("unparsed", right=True),
     Column("lag", right=True),
     Column("problems", wide=True),
 ]
+ALWAYS = {"source", "collector", "files", "read", "stored"}
+"""Columns that a table always has; the others only where one of their values is not 0 or nothing."""
+
 DUE_COLUMNS = [
     Column("source", style="bold"),
     Column("collector"),
@@ -61,20 +66,20 @@ def run(
 ) -> int:
     """Read the sources of soc.yml, or the files named here, into the store, and follow them.
 
-    Each file is read once, however often this runs, and through every
-    rotation: renamed, copied and truncated, compressed. Positions are saved
-    when the store has acknowledged, so nothing is lost or stored twice when
-    this is killed; when the store is away it waits and goes on. Standard
-    input cannot be read again: lines sent twice are stored twice.
+    Each file is read once, however often this runs, and through every rotation: renamed, copied and
+    truncated, compressed. A file that a source of soc.yml reads is read as that source's. Positions are
+    saved when the store has acknowledged, so nothing is lost or stored twice when this is killed; when the
+    store is away it waits and goes on. Standard input cannot be read again: lines sent twice are stored
+    twice.
 
-    With --once, the last line of a file named here counts as complete when
-    the file has rested for a second; a source's waits for its line end.
+    With --once, the last line of a file named here counts as complete when the file has rested for a
+    second; a source's waits for its line end.
 
-    READ = STORED + DUPLICATE + PARKED + format lines (headers, blank lines).
-    Parked records: soc deadletter list. LAG is in bytes.
+    READ = STORED + DUPLICATE + PARKED + FORMAT (headers and blank lines); a table leaves out columns of
+    zeros. Parked records: soc deadletter list. LAG is in bytes.
 
-    Exit codes: 0 all read, 1 nothing could be read or the store is away,
-    3 another run uses the same state, 5 some sources could not be read.
+    Exit codes: 0 all read, 1 nothing could be read or the store is away, 3 another run uses the same
+    state, 5 some sources could not be read.
 
     Examples:
 
@@ -89,13 +94,17 @@ def run(
     from soc.cli.progress import bar
     from soc.collect import checkpoint as state
     from soc.collect.collector import collectors_for
-    from soc.collect.run import Options, Run, exit_code, open_store, preview
+    from soc.collect.preview import preview
+    from soc.collect.run import Options, Run, exit_code, open_store
     from soc.collect.stopping import Stop, on_signals
     from soc.timing import parse_duration
 
     s = session()
-    sources = _sources(s, files or [], source or [], collector, timezone, host)
     folder = state.state_folder(s.config.state, s.config.store.target, s.config.store.space)
+    named = files or []
+    if own := _configured(s, named, folder, own_settings=bool(collector or timezone or host)):
+        source, named = [*(source or []), *own], []
+    sources = _sources(s, named, source or [], collector, timezone, host)
     if dry_run:
         s.out.rows(
             (due.row for due in preview(sources, state.Checkpoint.look(folder))),
@@ -111,9 +120,11 @@ def run(
         open_store(s.config.store) as store,
         bar(s, "collecting bytes") as tick,
     ):
-        options = Options(once, seconds, bool(files), s.say, _ticker(tick) if once else None)
+        options = Options(once, seconds, bool(named), s.say, _ticker(tick) if once else None)
         reports = Run(sources, collectors_for(s.config), store, checkpoint, options, stop).run()
-    s.out.rows((report.row for report in reports), COLUMNS, empty="no source is configured")
+    rows = [report.row for report in reports]
+    shown = [c for c in COLUMNS if c.field in ALWAYS or any(row[c.field] for row in rows)]
+    s.out.rows(rows, shown if s.out.is_table else COLUMNS, empty="no source is configured")
     _next(s, reports)
     return exit_code(reports)
 
@@ -137,8 +148,8 @@ def ledger(
 ) -> int:
     """Account for every record read: read = stored + duplicate + parked + format lines.
 
-    One row for each life (generation) of each file, since this state began.
-    Exit code 1 when a row does not balance.
+    One row for each life (generation) of each file, since this state began. Exit code 1 when a row does
+    not balance.
 
     Examples:
 
@@ -154,6 +165,32 @@ def ledger(
     rows = [row for row in state.describe(known) if not source or row["source"] == source]
     s.out.rows(rows, LEDGER_COLUMNS, empty="nothing was collected into this store from here")
     return 0 if all(row["balanced"] for row in rows) else 1
+
+
+def _configured(s: Session, files: list[str], state: Path, *, own_settings: bool) -> list[str]:
+    """The configured sources that read these files; none where no source reads any of them.
+
+    What a source reads is not read a second time under another name: that would store it twice.
+    """
+    from soc.collect.checkpoint import Checkpoint
+    from soc.collect.run import covering
+    from soc.errors import UsageError
+
+    if not files or not s.config.sources:
+        return []
+    known = Checkpoint.look(state)
+    found = {file: one.name for file in files if (one := covering(file, s.config.sources, known)) is not None}
+    names = list(dict.fromkeys(found.values()))
+    if found and (own_settings or len(found) < len(files)):
+        file, name = next(iter(found.items()))
+        raise UsageError(
+            f"the source {name} of soc.yml reads this file; read again, it would be stored twice",
+            place=file,
+            hint=f"soc collect run --source {name}",
+        )
+    for file, name in found.items():
+        s.say(f"{file} is read as the source {name} of soc.yml")
+    return names
 
 
 def _sources(

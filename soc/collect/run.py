@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,23 +68,6 @@ class SourceReport:
         return row
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A file that a run would read: `state` is new, goes on, done, empty or problem."""
-
-    source: str
-    collector: str
-    path: str
-    state: str
-    size: int = 0
-    offset: int = 0
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """For tables and programs."""
-        return {**asdict(self), "bytes": max(0, self.size - self.offset) if self.state != "done" else 0}
-
-
 def _nothing(_text: str) -> None:
     return
 
@@ -134,6 +117,7 @@ class Run:
         self._unusable: list[SourceReport] = []
         self._said: dict[tuple[str, str], str] = {}
         self._shown = 0.0
+        self._looked = False
         for source in sources:
             self._add(source, collectors)
 
@@ -208,8 +192,14 @@ class Run:
             self._pass()
 
     def _follow(self) -> None:
+        said = False
         while not self.stop:
             busy = self._pass()
+            if not said:
+                said = True
+                files = sum(one.state.files for one in self._inputs())
+                what = f"{_count(len(self._inputs()), 'source')}, {_count(files, 'file')}"
+                self.options.note(f"following {what}; Ctrl-C ends")
             if not busy:
                 self._new_epochs()
                 self.stop.wait(self.options.every)
@@ -276,8 +266,18 @@ class Run:
     def _inputs(self) -> list[FileInput | ReportInput]:
         return [*(one for one, _ in self._files), *(one for one, _ in self._reports)]
 
+    def _tell_missing(self) -> None:
+        """Say once which sources have no file."""
+        if self._looked:
+            return
+        self._looked = True
+        for one in self._inputs():
+            if not one.state.files and not one.state.problems:
+                self.options.note(f"{one.source.name}: no file matches {', '.join(one.source.paths)}")
+
     def _tell(self) -> None:
         """Say each problem once, when it is new."""
+        self._tell_missing()
         now = {
             (one.source.name, path): why for one in self._inputs() for path, why in one.state.problems.items()
         }
@@ -341,6 +341,10 @@ class Run:
         return sorted(out, key=lambda r: r.source)
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _rewind(life: Life) -> None:
     life.offset, life.last_time, life.size = 0, "", -1
     life.print = Fingerprint(life.print.head_size, life.print.head)
@@ -397,33 +401,20 @@ def exit_code(reports: Sequence[SourceReport]) -> int:
     return ExitCode.FAILED if whole else ExitCode.PARTLY_DONE
 
 
-def preview(sources: Sequence[Source], checkpoint: Checkpoint) -> list[Due]:
-    """What a run would read now; touches nothing."""
-    out: list[Due] = []
-    for source in sources:
-        lives = checkpoint.of(source.name)
-        paths = dict.fromkeys(p for pattern in source.paths for p in expand(pattern))
-        out += [_preview(source, path, lives) for path in paths]
-    return out
-
-
-def _preview(source: Source, path: Path, lives: Sequence[Life]) -> Due:
-    if str(path) == STDIN:
-        return Due(source.name, source.collector, STDIN, "new")
+def covering(file: str, sources: Sequence[Source], checkpoint: Checkpoint) -> Source | None:
+    """The configured source that reads a file, or has read it under another name."""
     try:
-        seen = file_stat(path)
-        if not path.is_file():
-            return Due(source.name, source.collector, str(path), "not a file")
-    except OSError as error:
-        return Due(source.name, source.collector, str(path), error.strerror or str(error))
-    life = next((x for x in lives if (x.device, x.inode) == seen.key), None)
-    if life is None:
-        return Due(source.name, source.collector, str(path), "new" if seen.size else "empty", seen.size)
-    if life.contents:
-        done = (life.size, life.mtime_ns) == (seen.size, seen.mtime_ns)
-        return Due(source.name, source.collector, str(path), "done" if done else "changed", seen.size)
-    state = "done" if life.offset >= seen.size else "goes on"
-    return Due(source.name, source.collector, str(path), state, seen.size, life.offset)
+        key = file_stat(Path(file).expanduser()).key
+    except OSError:
+        return None
+    for source in sources:
+        for path in (path for pattern in source.paths for path in expand(pattern)):
+            with suppress(OSError):
+                if file_stat(path).key == key:
+                    return source
+        if any((life.device, life.inode) == key for life in checkpoint.of(source.name)):
+            return source
+    return None
 
 
 def by_hand(

@@ -64,6 +64,35 @@ def test_a_zone_that_is_none(zone: str, tmp_path: Path) -> None:
     assert not store.exists()
 
 
+def test_a_file_of_a_source_is_not_read_a_second_time(world: World, tmp_path: Path) -> None:
+    """Named by hand it is read as the source's; with settings of its own it is refused with the next step."""
+    append(world.log, lines(0, 20))
+    config = ("--config", world.write_config(), "--output", "json")
+    (row,) = soc("collect", "run", "--once", *config).ok().json
+    assert row["stored"] == 20
+    append(world.log, lines(20, 25))
+    again = soc("collect", "run", "--once", world.log, *config).ok()
+    assert [(row["source"], row["stored"]) for row in again.json] == [("app", 5)]
+    assert "is read as the source app" in again.err
+    refused = soc("collect", "run", "--once", world.log, "--collector", "numbers", *config).failed(2)
+    assert "soc collect run --source app" in refused.err
+    other = tmp_path / "other.log"
+    other.write_text("x\n")
+    assert "stored twice" in soc("collect", "run", "--once", other, world.log, *config).failed(2).err
+
+
+def test_the_table_balances_and_leaves_out_zeros(world: World) -> None:
+    """Format lines have their column where there are some; a source without a file is named."""
+    append(world.log, lines(0, 3) + "\n")
+    config = world.write_config()
+    config.write_text(config.read_text() + "  - {name: gone, collector: nginx, paths: [/none/x.log]}\n")
+    done = soc("collect", "run", "--once", "--config", config).ok()
+    assert done.out.splitlines()[0].split() == ["SOURCE", "COLLECTOR", "FILES", "READ", "STORED", "FORMAT"]
+    assert "gone: no file matches /none/x.log" in done.err
+    csv = soc("collect", "run", "--once", "--config", config, "--output", "csv").ok()
+    assert "unparsed,lag,problems" in csv.out.splitlines()[0]
+
+
 def test_standard_input(tmp_path: Path) -> None:
     """Lines from a pipe, with or without a last line end."""
     store = tmp_path / "store"
