@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-GRACE_SECONDS = 4.0
+GRACE_SECONDS = 2.5
 """How long a run may go on after it was asked to end, before what it does is interrupted."""
 
 
