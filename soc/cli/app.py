@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from soc.cli.completion import words
 from soc.cli.session import FORMATS, Session, begin, session
 from soc.errors import ExitCode, UsageError
 
@@ -49,7 +50,13 @@ DEFAULT_VERBS = {"sweep": "run"}
 
 def _common(
     output: Annotated[
-        str, typer.Option("--output", metavar="|".join(FORMATS), help="How to print results")
+        str,
+        typer.Option(
+            "--output",
+            metavar="|".join(FORMATS),
+            help="How to print results",
+            autocompletion=words(*FORMATS),
+        ),
     ] = "",
     fields: Annotated[
         str | None, typer.Option("--fields", metavar="A,B", help="Only these fields; '' lists them")
@@ -238,10 +245,18 @@ def _root(
     """
 
 
+def _usage_error(error: Any) -> UsageError:
+    """An error of Typer (unknown option, missing argument) as one of our own."""
+    said = str(error.format_message()).strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "soc"
+    return UsageError(said[:1].lower() + said[1:], hint=f"{path} --help")
+
+
 def invoke(args: list[str] | None = None) -> int:
     """Run one command line (default: this process's) and give its exit code.
 
-    Errors of the product (`SocError`) are raised, to be reported by `soc.__main__`.
+    Errors of the product (`SocError`), also of usage, are raised, to be reported by `soc.__main__`.
     """
     begin()
     try:
@@ -252,11 +267,12 @@ def invoke(args: list[str] | None = None) -> int:
         sys.stderr.write("\ncancelled\n")
         return ExitCode.USAGE
     except Exception as error:
-        show = getattr(error, "show", None)
-        if show is None:
+        message = getattr(error, "format_message", None)
+        if message is None:
             raise
-        show()  # a usage error of Typer: unknown option, missing argument
-        return ExitCode.USAGE
+        if not message():  # a noun alone, whose help was shown
+            return ExitCode.USAGE
+        raise _usage_error(error) from None
     finally:
         session().close()
     return result if isinstance(result, int) else ExitCode.DONE

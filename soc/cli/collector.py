@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from soc.cli.app import noun
+from soc.cli.completion import names_of
 from soc.cli.session import session
 from soc.errors import ExitCode, Severity, UsageError
 
@@ -55,7 +56,9 @@ def list_(
 
 
 @app.command("show")
-def show(name: Annotated[str, typer.Argument(help="The collector")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="The collector", autocompletion=names_of("collector"))],
+) -> None:
     """Show what a collector reads, how it is recognised, and which fields it writes.
 
     Examples:
@@ -196,7 +199,10 @@ def lint(
 @app.command("test")
 def test(
     names: Annotated[  # a command's argument, no test's
-        list[str] | None, typer.Argument(help="Collectors by name or file; none: all there are")
+        list[str] | None,
+        typer.Argument(
+            help="Collectors by name or file; none: all there are", autocompletion=names_of("collector")
+        ),
     ] = None,  # noqa: PT028 - a command, which pytest never sees
 ) -> int:
     """Run the samples of collectors and compare with what they expect.

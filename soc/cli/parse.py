@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from soc.cli.app import verb
+from soc.cli.completion import names_of
 from soc.cli.session import session
 from soc.errors import ExitCode
 
@@ -16,7 +17,12 @@ app = verb()
 
 @app.command()
 def parse(
-    source: Annotated[str, typer.Argument(help="The collector to read with (soc collector list)")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="The collector to read with (soc collector list)", autocompletion=names_of("collector")
+        ),
+    ],
     file: Annotated[
         str, typer.Argument(help="The file to read, also compressed with gzip; - for standard input")
     ],
@@ -45,6 +51,7 @@ def parse(
     """
     from soc.cli.output import width
     from soc.cli.text import one_line
+    from soc.cli.times import brief, say_zone
     from soc.collect.parsing import Run, context_of, source_named
 
     s = session()
@@ -54,9 +61,13 @@ def parse(
     if s.out.is_table and s.fields is None:
         # written as they are read, so that a file of any size needs no memory; the message is cut at the edge
         edge = max(width(), 80)
-        s.out.write(f"{'TIME':<27}  {'DATASET':<18}  {'HOST':<16}  MESSAGE")
+        days: set[str] = set()
+        s.out.write(f"{'TIME':<19}  {'DATASET':<18}  {'HOST':<16}  MESSAGE")
         for time, dataset, host, message in run.rows(file):
-            s.out.write(one_line(f"{time:<27}  {dataset:<18}  {host:<16}  {message}")[:edge])
+            days.add(time[: len("2026-11-23")])
+            shown = brief(time, seconds=True)
+            s.out.write(one_line(f"{shown:<19}  {dataset:<18}  {host:<16}  {message}")[:edge])
+        say_zone(s, (f"{day}T12:00:00Z" for day in days))
     else:
         s.out.rows(run.events(file), ["@timestamp", "event.dataset", "host.name", "message"], empty="")
     s.say(run.summary(file if file == "-" else Path(file).name))

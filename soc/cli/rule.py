@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from soc.cli.app import noun
+from soc.cli.completion import names_of
 from soc.cli.output import Column
 from soc.cli.session import session
 from soc.errors import ExitCode, Severity, UsageError
@@ -15,7 +16,12 @@ from soc.errors import ExitCode, Severity, UsageError
 app = noun("Sigma rules: list, write, check, test")
 
 Chosen = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID|NAME|FILE]…", help="All of them when none is named")
+    list[str] | None,
+    typer.Argument(
+        metavar="[ID|NAME|FILE]…",
+        help="All of them when none is named",
+        autocompletion=names_of("rule"),
+    ),
 ]
 
 
@@ -69,7 +75,14 @@ def list_(
 
 @app.command("show")
 def show(
-    rule: Annotated[str, typer.Argument(metavar="ID|NAME|FILE", help="A beginning of the id is enough")],
+    rule: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID|NAME|FILE",
+            help="A beginning of the id is enough",
+            autocompletion=names_of("rule"),
+        ),
+    ],
 ) -> None:
     """Show one rule: what it finds, how, what it cannot see, and what to do about its alerts.
 

@@ -63,10 +63,10 @@ def search(
     text = " ".join(query or ())
     where, when = parse(text), period(since, until)
     found = find(s.store(create=False), where, when, limit=limit, oldest_first=oldest)
-    times: set[str] = set()
+    days: set[str] = set()
 
     def shown_time(stored: str) -> str:
-        times.add(stored)
+        days.add(stored[: len("2026-11-23")])
         return brief(stored, seconds=True)
 
     people = s.out.is_table and s.fields is None
@@ -79,6 +79,6 @@ def search(
     if not s.out.rows(shown, COLUMNS):
         for doubt in doubts(text, where):
             s.say(doubt)
-    say_zone(s, times)
+    say_zone(s, (f"{day}T12:00:00Z" for day in days))
     if found.more:
         s.say(f"there are more than these {limit}; --limit 0 shows all of them")

@@ -142,14 +142,14 @@ def test_common_options_stand_anywhere() -> None:
     ("args", "said"),
     [
         (["alrt"], "Did you mean 'alert'"),
-        (["alert", "lst"], "No such command 'lst'"),
-        (["alert", "list", "--nope"], "No such option"),
+        (["alert", "lst"], "no such command 'lst'"),
+        (["alert", "list", "--nope"], "no such option"),
         (["config", "show", "--output", "xml"], "one of table, json, jsonl, csv"),
         (["config", "show", "--config", "/nonexistent/soc.yml"], "no such configuration file"),
     ],
 )
 def test_wrong_usage_is_exit_2(args: list[str], said: str) -> None:
-    """One clear line, the usage, and nothing done."""
+    """One clear line, and nothing done."""
     assert said in soc(*args).failed(2).err
 
 
@@ -169,3 +169,27 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "said", "next_"),
+    [
+        (["alert", "list", "--nope"], "no such option: --nope", "soc alert list --help"),
+        (["alert", "show"], "missing argument", "soc alert show --help"),
+        (["alret"], "Did you mean 'alert'", "soc --help"),
+        (["alert", "list", "--limit", "x"], "invalid value for '--limit'", "soc alert list --help"),
+    ],
+)
+def test_wrong_usage_is_said_as_every_error(args: list[str], said: str, next_: str) -> None:
+    """`error:` and `next:`, whoever found it."""
+    lines = soc(*args).failed(2).err.splitlines()
+    assert lines[0].startswith("error: ")
+    assert said in lines[0]
+    assert lines[-1] == f"next: {next_}"
+
+
+def test_a_noun_alone_shows_its_verbs() -> None:
+    """Help, not an error."""
+    shown = soc("alert").failed(2)
+    assert "ack" in shown.out + shown.err
+    assert "error:" not in shown.err

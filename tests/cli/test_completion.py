@@ -9,9 +9,20 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
 from soc.cli import completion
-from soc.config import cache_folder
+from soc.cli.session import begin
+from soc.config import StoreSettings, cache_folder
+
+NOWHERE = typer.Context(typer.main.get_command(typer.Typer(callback=lambda: None)))
+"""A command line without options."""
+
+
+@pytest.fixture(autouse=True)
+def _session() -> None:
+    """Settings are read anew, as in a process of its own."""
+    begin()
 
 
 def test_remembers_the_latest_first() -> None:
@@ -29,9 +40,19 @@ def test_completes_with_or_without_the_letter() -> None:
     """In any case of letters."""
     completion.remember("alert", [("A-7F3K", "x"), ("A-7G00", "y"), ("A-Q2M0", "z")])
     complete = completion.ids_of("alert")
-    assert [i for i, _ in complete("a-7")] == ["A-7F3K", "A-7G00"]
-    assert [i for i, _ in complete("q")] == ["A-Q2M0"]
-    assert complete("zz") == []
+    assert [i for i, _ in complete(NOWHERE, "a-7")] == ["A-7F3K", "A-7G00"]
+    assert [i for i, _ in complete(NOWHERE, "q")] == ["A-Q2M0"]
+    assert complete(NOWHERE, "zz") == []
+
+
+def test_each_store_and_space_has_its_own() -> None:
+    """What another store holds is never offered."""
+    one, drill = StoreSettings("/a"), StoreSettings("/a", space="drill")
+    completion.remember("alert", [("A-1AAA", "x")], one)
+    completion.remember("alert", [("A-2BBB", "y")], drill)
+    assert [i for i, _ in completion.recent("alert", one)] == ["A-1AAA"]
+    assert [i for i, _ in completion.recent("alert", drill)] == ["A-2BBB"]
+    assert completion.recent("alert", StoreSettings("/b")) == []
 
 
 def test_bounds() -> None:
@@ -45,10 +66,10 @@ def test_bounds() -> None:
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\n\n\t\n", b"x" * 3_000_000])
 def test_broken_file_offers_nothing_bad(content: bytes) -> None:
     """Binary, empty or huge: no exception."""
-    path = cache_folder() / "completion" / "alert"
-    path.parent.mkdir(parents=True)
+    completion.remember("alert", [("A-0", "x")])
+    (path,) = (cache_folder() / "completion").iterdir()
     path.write_bytes(content)
-    completion.ids_of("alert")("A")
+    completion.ids_of("alert")(NOWHERE, "A")
     completion.remember("alert", [("A-1", "x")])
     assert completion.recent("alert")[0] == ("A-1", "x")
 
@@ -70,6 +91,11 @@ def test_words() -> None:
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
+        ("soc alert show --store /elsewhere --space drill A-", "A-9DRL"),
+        ("soc rule show web_log4", "web_log4shell"),
+        ("soc collector show ipt", "iptables"),
+        ("soc parse ipt", "iptables"),
+        ("soc alert list --output jsonl", "jsonl"),
         ("soc alert show A-7", "A-7F3K"),
         ("soc alert close A-7F3K --reason fal", "false-positive"),
         ("soc alert list --status ack", "acknowledged"),
@@ -78,6 +104,7 @@ def test_words() -> None:
 def test_in_a_shell(typed: str, expected: str) -> None:
     """As bash asks for it, in well under a second."""
     completion.remember("alert", [("A-7F3K", "high open x")])
+    completion.remember("alert", [("A-9DRL", "x")], StoreSettings("/elsewhere", space="drill"))
     words = typed.split()
     env = {
         **os.environ,

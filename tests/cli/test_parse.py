@@ -30,7 +30,7 @@ def test_the_table_shows_time_dataset_host_and_message(tmp_path: Path) -> None:
     file = tmp_path / "auth.log"
     file.write_text("Mar  2 10:00:00 bastion sshd[1]: Invalid user a from 192.0.2.7 port 1\nnonsense\n")
     out = soc("parse", "sshd", file, *NOW).ok().out
-    assert "2026-03-02T10:00:00.000000Z" in out
+    assert "2026-03-02 10:00:00" in out
     assert "sshd.auth" in out
     assert "bastion" in out
     assert "Invalid user a" in out
