@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,19 @@ def test_the_table_balances_and_leaves_out_zeros(world: World) -> None:
     assert "gone: no file matches /none/x.log" in done.err
     csv = soc("collect", "run", "--once", "--config", config, "--output", "csv").ok()
     assert "unparsed,lag,problems" in csv.out.splitlines()[0]
+
+
+def test_following_says_so(world: World) -> None:
+    """What is followed, and how to end it, as soon as it is known; the numbers come at the end."""
+    append(world.log, lines(0, 3))
+    running = world.start("--every", "0.1s")
+    assert running.stderr is not None
+    try:
+        assert running.stderr.readline() == b"following 1 source, 1 file; Ctrl-C ends\n"
+    finally:
+        running.send_signal(signal.SIGINT)
+        out, _ = running.communicate(timeout=30)
+    assert "app" in out.decode()
 
 
 def test_standard_input(tmp_path: Path) -> None:
