@@ -226,7 +226,8 @@ def run(
         chosen,
         about,
         parse_given(var or ()),
-        run_id=record.draw_id(),
+        # a dry run has no id: one that was drawn would be looked for in vain
+        run_id="R-…" if dry_run else record.draw_id(),
         user=record.user,
         now=engine.world.now(),
     )

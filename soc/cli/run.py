@@ -10,7 +10,7 @@ import typer
 
 from soc.cli.app import noun
 from soc.cli.completion import ids_of, recent, remember, words
-from soc.cli.output import Column
+from soc.cli.output import Column, width
 from soc.cli.session import Session, session
 from soc.cli.times import brief, narrow, say_zone
 from soc.errors import ExitCode, UsageError
@@ -320,7 +320,7 @@ def show_run(s: Session, playbook: Playbook, run: Run, *, whole: bool = False) -
     described = present.described(playbook, run, busy=busy, options=_options(s))
     remember("run", [(run.id, f"{run.playbook} on {run.subject_id}, {described['status']}")])
     if s.out.is_table and s.out.fields is None:
-        s.out.write(present.as_text(described, whole=whole))
+        s.out.write(present.as_text(described, whole=whole, width=width()))
     else:
         s.out.one(described)
     return ExitCode.DONE if run.phase is Phase.ENDED or busy else ExitCode.WAITING
@@ -334,7 +334,7 @@ def show_preview(s: Session, playbook: Playbook, run: Run, answers: Mapping[str,
 
     planned = preview.preview(playbook, run, answers)
     if s.out.is_table and s.out.fields is None:
-        s.out.write(present.preview_text(planned))
+        s.out.write(present.preview_text(planned, width=width()))
     else:
         s.out.rows([asdict(step) for step in planned], ["step", "type", "text", "effect"])
     s.say("dry run: nothing was done")

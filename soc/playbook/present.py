@@ -12,6 +12,7 @@ from soc.playbook import journal
 from soc.playbook.answers import turn_of
 from soc.playbook.model import Command, Playbook, Query
 from soc.playbook.preview import Planned
+from soc.playbook.prose import wrapped
 from soc.playbook.state import Phase, Reason, Run
 from soc.playbook.values import shown
 from soc.store.contract import Store
@@ -141,8 +142,11 @@ def steps_taken(run: Run) -> Iterator[dict[str, Any]]:
             }
 
 
-def as_text(described_run: Mapping[str, Any], *, whole: bool) -> str:
-    """A run for a person: the path if `whole`, whose turn it is, and the next commands."""
+def as_text(described_run: Mapping[str, Any], *, whole: bool, width: int = 110) -> str:
+    """A run for a person: the path if `whole`, whose turn it is, and the next commands.
+
+    Text is wrapped to `width` cells; commands stay on one line, to be copied.
+    """
     one = described_run
     state = one["outcome"] if one["status"] == "ended" else f"{one['status']} at {one['step']}"
     lines = [f"{one['id']}  {one['playbook']} on {one['subject']}  {state}"]
@@ -151,12 +155,12 @@ def as_text(described_run: Mapping[str, Any], *, whole: bool) -> str:
         lines += [f"  {s['step']}: {s['state']}" for s in one["path"]]
     if turn := one["turn"]:
         lines += ["", f"It is the turn of: {turn['who']} ({turn['title']})"]
-        lines += [f"  {line}" for line in str(turn["text"]).rstrip().splitlines()]
+        lines.append(wrapped(str(turn["text"]), width, "  "))
         lines += [f"  {name}: {question}" for name, question in turn["asks"].items()]
     if one["busy"]:
         lines.append(f"  being carried out by {one['busy']}")
     if one.get("summary"):
-        lines += ["", *str(one["summary"]).rstrip().splitlines()]
+        lines += ["", wrapped(str(one["summary"]), width)]
     if one.get("undo"):
         lines += ["", *(f"to undo: {command}" for command in one["undo"])]
     if one["next"]:
@@ -246,8 +250,8 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
-def preview_text(planned: Sequence[Planned]) -> str:
-    """What may still come, for a person: commands and queries whole, of instructions the first line."""
+def preview_text(planned: Sequence[Planned], *, width: int = 110) -> str:
+    """What may still come, for a person, wrapped to `width` cells; commands and queries stay on one line."""
     verbs = {
         "command": "runs",
         "query": "searches",
@@ -258,13 +262,18 @@ def preview_text(planned: Sequence[Planned]) -> str:
     lines = []
     for step in planned:
         text = step.text.strip()
-        if step.type in {"manual", "end"}:
-            text = text.split("\n", 1)[0]
         who = f" ({step.who})" if step.who else ""
         lines.append(f"{step.step}{who}")
-        lines.append(f"    {verbs[step.type]}: {text}")
+        if step.type in {"command", "query"}:
+            lines.append(f"    {verbs[step.type]}: {text}")
+        else:
+            first, *more = f"{verbs[step.type]}: {text}".split("\n")
+            lines.append(wrapped(first, width, "    "))
+            lines += [wrapped(line, width, "      ") for line in more]
         if step.effect:
-            lines.append(f"    {step.effect}")
+            lines.append(wrapped(step.effect, width, "    "))
+        if step.unknown:
+            lines.append(wrapped(f"not known yet: {'; '.join(step.unknown)}", width, "    "))
         if step.then:
             lines.append(f"    → {step.then}")
     return "\n".join(lines) or "nothing is left to do"

@@ -13,14 +13,15 @@ from soc.playbook import conditions
 from soc.playbook.answers import understand
 from soc.playbook.model import Command, Decision, End, Manual, Playbook, Query, Step
 from soc.playbook.state import Phase, Reason, Run
-from soc.playbook.template import UnsafeArgumentError, UnsetVariableError, arguments, fill
+from soc.playbook.template import UnsafeArgumentError, UnsetVariableError, arguments, marked, names
 from soc.playbook.values import shown
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     """One step that may be reached. `text` is the command, query, instruction or question with its values;
-    `effect` says what it would do; `then` where it goes from here."""
+    `effect` says what it would do; `then` where it goes from here; `unknown` names the values that are not
+    known yet, and where each comes from: they stand as `<name>` in the texts."""
 
     step: str
     type: str
@@ -29,6 +30,7 @@ class Planned:
     effect: str
     then: str
     asks: bool = False
+    unknown: tuple[str, ...] = ()
 
 
 def preview(playbook: Playbook, run: Run, answers: Mapping[str, Any]) -> list[Planned]:
@@ -46,7 +48,7 @@ def preview(playbook: Playbook, run: Run, answers: Mapping[str, Any]) -> list[Pl
         if step is None or name in reached:
             continue
         ways = _ways(playbook, step, run, answers, unsure)
-        reached[name] = _planned(step, run, ways)
+        reached[name] = _planned(playbook, step, run, ways)
         todo.extend(ways.values())
     return [reached[name] for name in playbook.steps if name in reached]
 
@@ -92,22 +94,39 @@ def _decided(step: Decision, run: Run, unsure: set[str]) -> dict[str, str]:
     return {"then": step.then} if verdict is Verdict.TRUE else {"else": step.else_}
 
 
-def _planned(step: Step, run: Run, ways: Mapping[str, str]) -> Planned:
+def _planned(playbook: Playbook, step: Step, run: Run, ways: Mapping[str, str]) -> Planned:
     known = run.variables
     text, effect, asks = "", "", False
     if isinstance(step, Command):
-        text, effect, asks = _command_text(step, known), fill(step.dry_run, known), step.asks
+        text, effect, asks = _command_text(step, known), marked(step.dry_run, known), step.asks
     elif isinstance(step, Query):
-        text = conditions.shown_query(step.query, known)
+        text = marked(conditions.shown_query(step.query, known), known)
         effect = f"would count events{' into ' + step.count if step.count else ''}"
     elif isinstance(step, Manual):
-        text, asks = fill(step.instruction, known), True
+        text, asks = marked(step.instruction, known), True
     elif isinstance(step, Decision):
-        text, asks = fill(step.ask, known) or step.when or f"the value of {step.switch}", bool(step.ask)
+        text, asks = marked(step.ask, known) or step.when or f"the value of {step.switch}", bool(step.ask)
     elif isinstance(step, End):
-        text, effect = fill(step.summary, known), f"would end as {step.outcome}"
+        text, effect = marked(step.summary, known), f"would end as {step.outcome}"
     then = ", ".join(f"{label}: {target}" for label, target in ways.items())
-    return Planned(step.name, step.kind, step.who if asks else "", text, effect, then, asks)
+    unknown = tuple(f"{name} ({_origin(playbook, name)})" for name in _missing(step, known))
+    return Planned(step.name, step.kind, step.who if asks else "", text, effect, then, asks, unknown)
+
+
+def _missing(step: Step, known: Mapping[str, Any]) -> list[str]:
+    """The variables in the texts that are shown of a step and have no value."""
+    shown_texts = (text for key, text in step.templates().items() if key != "when" and "undo" not in key)
+    return [name for name in dict.fromkeys(n for t in shown_texts for n in names(t)) if name not in known]
+
+
+def _origin(playbook: Playbook, name: str) -> str:
+    """Where a value that is not there yet comes from."""
+    setters = [step.name for step in playbook.steps.values() if name in _later(step)]
+    if setters:
+        return f"from {' or '.join(setters)}"
+    variable = playbook.variables.get(name)
+    lacking = f"the alert has no {' or '.join(variable.sources)}; " if variable and variable.sources else ""
+    return f"{lacking}set it with --var {name}=…"
 
 
 def _command_text(step: Command, known: Mapping[str, Any]) -> str:
@@ -123,4 +142,4 @@ def _marked(template: str, known: Mapping[str, Any]) -> str:
     try:
         return arguments([template], known)[0]
     except (UnsetVariableError, UnsafeArgumentError):
-        return template
+        return marked(template, known)

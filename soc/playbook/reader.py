@@ -24,6 +24,7 @@ from soc.playbook.model import (
     Trial,
     Variable,
 )
+from soc.playbook.prose import unwrap
 from soc.playbook.template import NAME
 from soc.playbook.values import TYPES, VariableValue, check_many
 from soc.timing import parse_duration
@@ -88,6 +89,10 @@ class _Reader:
             self.problem("bad_value", "text is expected here; put it in quotes", *at)
             return ""
         return value
+
+    def prose(self, value: Any, *at: str | int, needed: str = "") -> str:
+        """Text for people: how the author wrapped it for the editor does not matter."""
+        return unwrap(self.text(value, *at, needed=needed))
 
     def flag(self, value: Any, *at: str | int) -> bool:
         if value is not None and not isinstance(value, bool):
@@ -296,7 +301,7 @@ def _manual(reader: _Reader, name: str, entry: Mapping[str, Any], at: At) -> Ste
     return Manual(
         **_shared(reader, name, entry, at),
         **_follow(reader, entry, at),
-        instruction=reader.text(
+        instruction=reader.prose(
             entry.get("instruction"), *at, "instruction", needed="a manual step needs an `instruction`"
         ),
         answers=reader.text_map(entry.get("answers"), *at, "answers"),
@@ -387,7 +392,7 @@ def _decision(reader: _Reader, name: str, entry: Mapping[str, Any], at: At) -> S
         switch=reader.text(entry.get("switch"), *at, "switch"),
         cases=reader.text_map(entry.get("cases"), *at, "cases"),
         default=reader.text(entry.get("default"), *at, "default"),
-        ask=reader.text(entry.get("ask"), *at, "ask"),
+        ask=reader.prose(entry.get("ask"), *at, "ask"),
         choices=reader.text_map(entry.get("choices"), *at, "choices"),
     )
 
@@ -399,7 +404,7 @@ def _end(reader: _Reader, name: str, entry: Mapping[str, Any], at: At) -> Step:
     return End(
         **_shared(reader, name, entry, at),
         outcome=outcome,
-        summary=reader.text(entry.get("summary"), *at, "summary"),
+        summary=reader.prose(entry.get("summary"), *at, "summary"),
     )
 
 

@@ -14,7 +14,7 @@ from soc.playbook.values import shown
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _FIELD = re.compile(r"\{\{\s*([a-z][a-z0-9_]{0,63})\s*\}\}")
-MISSING = "(not known)"
+MISSING, NONE = "(not known)", "(none)"
 
 
 class UnsafeArgumentError(ValueError):
@@ -42,8 +42,13 @@ def broken(text: str) -> str:
 
 
 def fill(text: str, variables: Mapping[str, Any]) -> str:
-    """Text for a person: what has no value is shown as not known."""
-    return _FIELD.sub(lambda m: shown(variables[m[1]]) if m[1] in variables else MISSING, text)
+    """Text for a person: what has no value is shown as not known, an empty list as none."""
+    return _FIELD.sub(lambda m: shown(variables[m[1]]) or NONE if m[1] in variables else MISSING, text)
+
+
+def marked(text: str, variables: Mapping[str, Any]) -> str:
+    """As `fill`, for what is still to come: what has no value yet is shown by its name, as `<name>`."""
+    return _FIELD.sub(lambda m: shown(variables[m[1]]) or NONE if m[1] in variables else f"<{m[1]}>", text)
 
 
 def _fill_strict(text: str, variables: Mapping[str, Any]) -> str:

@@ -62,11 +62,14 @@ def test_known_conditions_and_answers_narrow_it() -> None:
 
 
 def test_what_is_not_known_stays_a_variable() -> None:
-    """An argument without a value is shown as it is written; the others with theirs."""
+    """An argument without a value is shown by its name, and where it will come from is said."""
     playbook = ending(
         "ask: {type: manual, instruction: x, answers: {ip: which}, next: act}", ACT, variables=VARIABLES
     )
-    assert planned(playbook)["act"].text == "block '{{ ip }}'"
+    act = planned(playbook)["act"]
+    assert act.text == "block '<ip>'"
+    assert act.effect == "would block <ip>"
+    assert act.unknown == ("ip (from ask)",)
 
 
 def test_refused_arguments_are_shown() -> None:
