@@ -135,7 +135,7 @@ def test_a_sample_that_does_not_hold_is_a_problem(tmp_path: Path) -> None:
 def test_a_collector_without_samples_is_warned_about(tmp_path: Path) -> None:
     """Nothing proves that it works."""
     path = _write(tmp_path, "x", GOOD.format(name="x").partition("samples:")[0])
-    assert [p.kind for p in lint([path])] == ["no_samples"]
+    assert "no_samples" in {p.kind for p in lint([path])}
 
 
 def test_the_text_of_a_file_never_becomes_code(tmp_path: Path) -> None:
