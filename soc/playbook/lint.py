@@ -268,6 +268,8 @@ def _command(playbook: Playbook, step: Command) -> Iterator[Problem]:
             yield from _argv(playbook, step, argv, key)
     if step.read_only and (step.undo or step.reversible):
         yield _at(step, "bad_value", "a command that is `read_only` has nothing to undo")
+    if step.read_only and step.run[:1] == ("soc-action",) and step.run[1:2] != ("evidence",):
+        yield _at(step, "bad_value", "soc-action changes something here: the command is not `read_only`")
     if step.undo and not step.reversible:
         yield _at(step, "bad_value", "a command with `undo` is `reversible: true`")
     if step.reversible and not step.undo:

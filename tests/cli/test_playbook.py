@@ -318,6 +318,33 @@ def test_a_dangerous_command_on_a_terminal(scene: Scene) -> None:
     assert (scene.folder / "done").exists()
 
 
+@pytest.mark.slow
+def test_a_name_that_nobody_knows(scene: Scene) -> None:
+    """A host that is in no event is pointed out, asked again, and its isolation waits for a yes."""
+    child = terminal(scene, "playbook", "run", "malware-on-host", "--alert", scene.alert)
+    child.expect("Name of the computer")
+    child.sendline("x")
+    child.expect("CAREFUL: x is neither in the register nor in any event")
+    child.expect("Keep it")
+    child.sendline("")
+    child.expect("Name of the computer")
+    child.sendline("portal-01")
+    child.expect("1  harmful")
+    child.sendline("1")
+    child.expect("1  done")
+    child.sendline("d")
+    child.expect("soc-action list add isolated-hosts portal-01")
+    child.expect("to undo: soc-action list remove isolated-hosts portal-01")
+    child.expect("y/N")
+    assert not (scene.folder / "state" / "lists").exists()
+    child.sendintr()
+    child.expect("is waiting; go on with: soc run resume")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 8
+    assert not (scene.folder / "state" / "lists").exists()
+
+
 def test_a_broken_playbook_is_not_run(scene: Scene) -> None:
     """A playbook with an error is not started; the error has its place and the next command."""
     path = scene.folder / "bad.yml"

@@ -214,6 +214,10 @@ UNSAFE = {
     "a password": (command("[x, '--password=hunter2']"), "secret"),
     "a token after its option": (command("[x, --token, '{{ text }}']"), "secret"),
     "a password in a URL": (command("[curl, 'https://u:p@api.example/']"), "secret"),
+    "a list that is said to be read only": (
+        command("[soc-action, list, add, x, y]", "read_only: true"),
+        "bad_value",
+    ),
     "reversible without undo": (command("[x]", "reversible: true"), "missing_undo"),
     "undo without reversible": (command("[x]", "undo: [y]"), "bad_value"),
     "an environment variable with a value": (command("[x]", "env: ['TOKEN=abc']"), "bad_name"),
