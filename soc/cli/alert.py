@@ -376,7 +376,7 @@ def _change(
     if expect is not None:
         known = {alerts.resolve(store, wanted[0]): expect}
     elif s.interactive and not change.commutes:
-        known = {**(read_before or {}), **seen.versions("alert", store.name, alerts.known(store, wanted))}
+        known = {**(read_before or {}), **seen.versions("alert", _place(s), alerts.known(store, wanted))}
     results = alerts.apply(store, wanted, change, expect=known, dry_run=dry_run, on_behalf_of=on_behalf_of)
     if not dry_run:
         _remember(s, [r.view for r in results if r.view])
@@ -428,4 +428,9 @@ def _remember(s: Session, views: Sequence[AlertView]) -> None:
         "alert", [(v.id, f"{v.level} {v.status} {v.title}") for v in views[: completion.KEPT]]
     )
     if s.interactive or s.out.is_table:
-        seen.remember("alert", s.store().name, {v.id: v.version for v in views[: seen.KEPT]})
+        seen.remember("alert", _place(s), {v.id: v.version for v in views[: seen.KEPT]})
+
+
+def _place(s: Session) -> str:
+    """One space of one store: each has alerts of its own."""
+    return f"{s.config.store.target}\0{s.config.store.space}"

@@ -377,6 +377,18 @@ class TestTerminal:
             if args == ("list",):
                 alerts.apply(store, [id_], alerts.note("from Huong"))
 
+    def test_what_was_seen_in_a_drill_is_not_seen_on_duty(self, path: Path, store: Store) -> None:
+        """Spaces of one store may have alerts of one id; each keeps what was shown of its own."""
+        (path / "soc-drill.db").write_bytes((path / "soc.db").read_bytes())
+        id_ = ids_in(store)[0]
+        for args in ("list", "--space", "drill"), ("ack", id_):
+            child = terminal(path, *args)
+            child.expect(pexpect.EOF)
+            child.close()
+            assert child.exitstatus == 0, (args, child.before)
+            if args[0] == "list":
+                alerts.apply(store, [id_], alerts.note("from Huong"))
+
     def test_watch_redraws_until_ctrl_c(self, path: Path, store: Store) -> None:
         """A new state shows by itself; Ctrl-C leaves a clean terminal and exit 0."""
         child = terminal(path, "list", "--watch", "--interval", "300ms")
