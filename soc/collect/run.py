@@ -379,14 +379,15 @@ def _fewer_collections() -> Iterator[None]:
 
 
 def open_store(settings: StoreSettings) -> Store:
-    """The store to collect into. An embedded one waits only briefly for other writers.
+    """The store to collect into. It gives up soon when it is away or busy.
 
-    The pipeline tries again by itself, and a wait within SQLite could not be cut short to end in time.
+    The pipeline tries again by itself and says that it waits, and a wait within the store could not be cut
+    short to end in time.
     """
     if settings.is_elastic:
-        from soc import store
+        from soc.store.elastic import ElasticStore
 
-        return store.open_store(settings)
+        return ElasticStore.connect(settings, patience=BUSY_SECONDS)
     from soc.store.embedded import EmbeddedStore
 
     return EmbeddedStore.open(settings, busy_seconds=BUSY_SECONDS)

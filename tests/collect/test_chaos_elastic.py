@@ -163,7 +163,7 @@ def test_memory_while_the_node_is_away(world: World, proxy: FaultProxy) -> None:
     process = world.start("--every", "50ms")
     try:
         assert within(15, lambda: proxy.count() > 0)
-        time.sleep(5)
+        time.sleep(8)
         status = Path(f"/proc/{process.pid}/status").read_text()
     finally:
         seconds, said = ended(process)
