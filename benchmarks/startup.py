@@ -6,6 +6,7 @@ python -m benchmarks.startup [--alerts 2000] [--rounds 15]
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
 import sys
 import tempfile
@@ -14,8 +15,9 @@ from pathlib import Path
 
 from benchmarks.common import in_turn, machine, peak_memory_of_children, run, spread
 
-AT_ONCE = 100
-"""Events for each sweep: more new alerts of one rule at once would be counted on one overflow alert."""
+RULE = "web_scanner_user_agent"
+AT_ONCE = 200
+"""Alerts of one rule: more of them in an hour would be counted on one overflow alert, so there are copies."""
 
 
 def fill(store: Path, alerts: int) -> None:
@@ -44,14 +46,13 @@ def fill(store: Path, alerts: int) -> None:
                 "user_agent.original": "sqlmap/1.8",
             },
         )
-        for i in range(alerts)
+        for i in range(AT_ONCE)
     ]
+    scanner = next(r for r in load_rules([shipped("rules")]).runnable if Path(r.path).stem == RULE)
+    rules = [dataclasses.replace(scanner, id=f"{scanner.id}-{i}") for i in range(alerts // AT_ONCE)]
     with open_store(StoreSettings(target=str(store))) as opened:
-        rules = load_rules([shipped("rules")]).runnable
-        raised = 0
-        for at in range(0, alerts, AT_ONCE):
-            opened.append(events[at : at + AT_ONCE])
-            raised += len(sweep(opened, rules, start=None if at else Start()).alerts.opened)
+        opened.append(events)
+        raised = len(sweep(opened, rules, start=Start()).alerts.opened)
         print(f"{raised} alerts in the store")
 
 
