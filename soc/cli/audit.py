@@ -10,6 +10,7 @@ import typer
 from soc.cli.app import noun
 from soc.cli.output import Column
 from soc.cli.session import session
+from soc.cli.times import brief, say_zone
 
 app = noun("Read and verify the audit log")
 
@@ -45,18 +46,22 @@ def list_(
     from dataclasses import asdict
 
     from soc.respond import audit
-    from soc.timing import local, parse_when
+    from soc.timing import parse_when
 
     s = session()
+
+    times: list[str] = []
 
     def row(entry: audit.AuditEntry) -> dict[str, Any]:
         data = asdict(entry)
         if s.out.is_table:
-            data["time"] = local(entry.time)
+            times.append(entry.time)
+            data["time"] = brief(entry.time, seconds=True)
         return data
 
     found = audit.entries(s.store(create=False), since=parse_when(since) if since else None, subject=subject)
     s.out.rows(map(row, found), COLUMNS, empty="the audit log has no such entry")
+    say_zone(s, times)
 
 
 @app.command("verify")

@@ -169,7 +169,10 @@ def log(run: RunId) -> None:
         Column("event"),
         Column("text", wide=True),
     ]
-    s.out.rows(present.journal_rows(found, local_times=s.out.is_table), columns)
+    rows = list(present.journal_rows(found))
+    shown = [{**row, "at": brief(row["at"], seconds=True)} for row in rows] if s.out.is_table else rows
+    s.out.rows(shown, columns)
+    say_zone(s, [row["at"] for row in rows])
 
 
 @app.command("resume")

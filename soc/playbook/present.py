@@ -168,11 +168,10 @@ def as_text(described_run: Mapping[str, Any], *, whole: bool, width: int = 110) 
     return "\n".join(lines)
 
 
-def journal_rows(run: Run, *, local_times: bool = False) -> Iterator[dict[str, Any]]:
+def journal_rows(run: Run) -> Iterator[dict[str, Any]]:
     """The journal as rows; `text` says each entry in a sentence, the entry's own details follow it."""
     for entry in run.journal:
-        at = local(entry["at"]) if local_times else entry["at"]
-        fixed = {"n": entry["n"], "at": at, "by": entry["by"], "step": entry["step"], "event": entry["event"]}
+        fixed = {name: entry[name] for name in ("n", "at", "by", "step", "event")}
         rest = {name: value for name, value in entry.items() if name not in fixed}
         yield {**fixed, "text": sentence(entry), "detail": rest}
 
