@@ -25,6 +25,9 @@ LEAST_FREE = 2 * 1024**3
 """Bytes that should be free where the store and the state lie; from level 3 on a warning before a disk is
 full is a duty."""
 
+LOOK_BACK = timedelta(days=7)
+"""How far back events of a source are looked for that collection does not remember."""
+
 CLOCK_SLACK = timedelta(minutes=5)
 """How far the newest event may lie ahead of this machine's clock before one of the clocks is doubted."""
 
@@ -165,6 +168,28 @@ def check_store(config: Config, open_store: Callable[[], Store]) -> Iterator[Che
     if not config.store.is_elastic:
         yield _check_folder(Path(config.store.target))
     yield check_clock(status.newest)
+    yield from check_checkpoint(config, store)
+
+
+def check_checkpoint(config: Config, store: Store, now: datetime | None = None) -> Iterator[Check]:
+    """Whether collection remembers what it has read: a lost checkpoint is the one case that stores twice."""
+    from soc.collect.checkpoint import Checkpoint, state_folder
+    from soc.detect.predicate import Op, Test
+
+    folder = state_folder(config.state, config.store.target, config.store.space)
+    try:
+        checkpoint = Checkpoint.look(folder)
+    except SocError as error:
+        yield Check("checkpoint", State.FAILED, str(error), error.hint)
+        return
+    for note in checkpoint.notes:
+        yield Check("checkpoint", State.WARNING, note, "soc collect ledger")
+    since = (now or datetime.now(UTC)) - LOOK_BACK
+    for source in config.sources:
+        mine = Test("soc.source", Op.EQUALS, source.name)
+        if not checkpoint.of(source.name) and next(store.search(mine, since=since, limit=1), None):
+            found = f"lost for {source.name}, of which there are events: what is read now is stored once more"
+            yield Check("checkpoint", State.FAILED, found, f"bring {folder} back from a backup")
 
 
 def _check_folder(folder: Path) -> Check:

@@ -50,7 +50,11 @@ def check_collect(config: Config, now: datetime) -> Iterator[Check]:
     from soc.collect.checkpoint import Checkpoint, state_folder
     from soc.collect.preview import preview
 
-    checkpoint = Checkpoint.look(state_folder(config.state, config.store.target, config.store.space))
+    try:
+        checkpoint = Checkpoint.look(state_folder(config.state, config.store.target, config.store.space))
+    except SocError as error:
+        yield Check("collect", State.FAILED, str(error), error.hint)
+        return
     for source in config.sources:
         name = f"source {source.name}"
         lives = checkpoint.of(source.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,3 +87,37 @@ def test_a_broken_rule_of_the_user_is_named(tmp_path: Path) -> None:
     rows = {row["check"]: row for row in soc("doctor", "--output", "json", cwd=tmp_path).failed(1).json}
     assert "broken.yml" in rows["rules"]["found"]
     assert rows["rules"]["next"] == "soc rule lint"
+
+
+def test_a_lost_checkpoint_is_said(tmp_path: Path) -> None:
+    """Events of a source that collection does not remember would be stored once more."""
+    now = datetime.now(UTC)
+    (tmp_path / "access.log").write_text(
+        LINE.replace("02/Mar/2026:08:00:01 +0700", f"{now:%d/%b/%Y:%H:%M:%S} +0000")
+    )
+    (tmp_path / "soc.yml").write_text(
+        "store: store\nstate: state\nsources: [{name: web, collector: nginx, paths: [access.log]}]\n"
+    )
+    soc("collect", "run", "--once", cwd=tmp_path).ok()
+    assert "checkpoint" not in {
+        row["check"] for row in soc("doctor", "--output", "json", cwd=tmp_path).ok().json
+    }
+    shutil.rmtree(tmp_path / "state")
+    rows = {row["check"]: row for row in soc("doctor", "--output", "json", cwd=tmp_path).failed(1).json}
+    assert "lost for web" in rows["checkpoint"]["found"]
+
+
+def test_a_state_that_is_a_file_is_named(tmp_path: Path) -> None:
+    """Doctor, status and collection say which path is wrong, and the rest is looked at all the same."""
+    (tmp_path / "state").write_text("")
+    (tmp_path / "access.log").write_text(LINE)
+    (tmp_path / "soc.yml").write_text(
+        "store: store\nstate: state\nsources: [{name: web, collector: nginx, paths: [access.log]}]\n"
+    )
+    said = soc("collect", "run", "--once", cwd=tmp_path).failed(1).err
+    assert "this is a file, and the state needs a folder" in said
+    soc("store", "init", cwd=tmp_path).ok()
+    for command in ("doctor", "status"):
+        done = soc(command, "--output", "json", cwd=tmp_path)
+        assert any("needs a folder" in row["found"] for row in done.json)
+        assert len(done.json) > 3

@@ -230,6 +230,7 @@ class Checkpoint:
 
         Raises `ConflictError` when another process has it open, `SocError` when all of it is damaged.
         """
+        _must_be_folder(folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self = cls(folder)
         self._take_lock()
@@ -245,7 +246,8 @@ class Checkpoint:
 
     @classmethod
     def look(cls, folder: Path) -> Checkpoint:
-        """The state in `folder` to look at: takes no lock and writes nothing."""
+        """The state in `folder` to look at: takes no lock and writes nothing. Raises `SocError`."""
+        _must_be_folder(folder)
         self = cls(folder)
         self._read()
         return self
@@ -357,6 +359,14 @@ class Checkpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _must_be_folder(folder: Path) -> None:
+    for part in (folder, *folder.parents):
+        if part.exists() and not part.is_dir():
+            raise SocError(
+                "this is a file, and the state needs a folder", place=part, hint="correct `state:`"
+            )
 
 
 def _sync_folder(folder: Path) -> None:
