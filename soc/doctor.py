@@ -271,10 +271,12 @@ def _playbooks(config: Config) -> tuple[int, list[Problem]]:
 
 def check_sources(config: Config) -> Iterator[Check]:
     """Whether each source's files can be read, and how they are rotated."""
+    from soc.setup import next_source
+
     for source in config.sources:
         yield from _check_source(source, correct_paths(config))
     if not config.sources:
-        yield Check("sources", State.WARNING, "no source is configured", "soc init, or soc collect run FILE")
+        yield Check("sources", State.WARNING, "no source is configured", next_source(config.path))
 
 
 def correct_paths(config: Config) -> str:

@@ -88,7 +88,7 @@ def check_rules(config: Config) -> Iterator[Check]:
         yield Check("rules", State.FAILED, f"{error}; a sweep stops at this", error.hint or "soc rule lint")
         return
     if errors:
-        found = f"{len(errors)} broken, at which a sweep stops; first: {errors[0]}"
+        found = f"{len(errors)} problem{'s' * (len(errors) > 1)}, at which a sweep stops; first: {errors[0]}"
         yield Check("rules", State.FAILED, found, "soc rule lint")
 
 

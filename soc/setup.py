@@ -207,3 +207,9 @@ def settings(config: Config) -> list[dict[str, Any]]:
         for source in config.sources
     ]
     return rows
+
+
+def next_source(path: Path | None) -> str:
+    """What to do where no source is configured: add one to the settings file, or begin one."""
+    add = f"add `sources:` to {path} (soc collector try FILE helps)" if path else "soc init"
+    return f"{add}, or name files: soc collect run FILE"

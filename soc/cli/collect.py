@@ -216,9 +216,11 @@ def _sources(
         raise UsageError(
             "--collector, --timezone and --host are for files named here; sources have their own"
         )
+    from soc.setup import next_source
+
     known = {source.name: source for source in s.config.sources}
     if not known:
-        raise UsageError("no source is configured", hint="soc init, or name files: soc collect run FILE")
+        raise UsageError("no source is configured", hint=next_source(s.config.path))
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"there is no source {unknown[0]!r}; there are: {', '.join(known)}")
     return [known[name] for name in names] if names else list(known.values())

@@ -105,9 +105,9 @@ def described(playbook: Playbook, run: Run, *, busy: str = "", options: str = ""
         last = run.journal[-1]
         out["summary"] = last.get("summary", "")
         out["next"] = [f"soc run log {run.id}{options}"]
-        undo = list(undo_commands(playbook, run))
-        if undo:
-            out["undo"] = undo
+    undo = list(undo_commands(playbook, run))
+    if undo:
+        out["undo"] = undo
     return out
 
 
