@@ -285,10 +285,8 @@ def try_(
         s.out.one({k: v for k, v in event.items() if k != "event.original"})
         s.out.write("")
     if found.untimed:
-        s.say(
         note = "they get the time of the record before, or of collecting"
         s.say(f"no time found in {found.untimed} of {found.count} records: {note}")
-        )
     if found.leftovers:
         s.say(f"left over: {', '.join(found.leftovers)}")
     elif not found.untimed:
