@@ -194,7 +194,7 @@ def run(
     answers: Answers = None,
     dry_run: DryRun = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Agree to a second run, and to commands that change something")
+        bool, typer.Option("--yes", help="Agree to a second run, and to commands in no doubt")
     ] = False,
 ) -> int:
     """Run a playbook on an alert, step by step.

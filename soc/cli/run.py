@@ -44,7 +44,9 @@ Answers = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing")]
 COLUMNS = ["id", "status", "playbook", "subject", "step", "outcome", "who", "started_by", "started_at"]
 
-Yes = Annotated[bool, typer.Option("--yes", help="Agree to every command that changes something")]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Agree to commands that change something and are in no doubt")
+]
 
 
 @app.command("list")

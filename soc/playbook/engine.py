@@ -71,7 +71,7 @@ class StaleRunError(Exception):
 class Engine:
     """Carries runs of one playbook. `answers` maps steps to answers that were prepared (a file).
 
-    `approve` agrees to every command that asks; `watch` is called after each written change.
+    `approve` agrees to every command that asks and is in no doubt; `watch` is called after each change.
     """
 
     playbook: Playbook
@@ -93,7 +93,7 @@ class Engine:
             elif run.phase is Phase.WAITING:
                 if run.step in self.answers:
                     run = self.answer(run, run.step, self.answers.pop(run.step), prepared=True)
-                elif run.reason is Reason.CONFIRM and self.approve:
+                elif run.reason is Reason.CONFIRM and self.approve and not run.journal[-1].get("doubts"):
                     run = self.answer(run, run.step, "yes")
                 else:
                     break

@@ -223,6 +223,10 @@ def test_a_host_that_nobody_knows(scene: Scene) -> None:
     turn = turn_of(playbook, run)
     assert turn is not None
     assert "CAREFUL: portal-o1 is neither in the register nor in any event" in turn.text
+    engine.approve = True
+    assert engine.advance(run).phase is Phase.WAITING, (
+        "an agreement to all does not hold where there is doubt"
+    )
     register = scene.folder / "register.yml"
     register.write_text("systems:\n  - {name: s}\nassets:\n  - {hosts: [portal-o1], system: s}\n")
     engine.world = RealWorld(scene.store, replace(scene.config, register=register))
