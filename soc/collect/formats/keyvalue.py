@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_PAIR = re.compile(r"""([A-Za-z_][\w.\-]*)=(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s,;]*))""", re.ASCII)
+# a key begins where a word does, so that a long run of letters is looked at once, not from each letter on
+_PAIR = re.compile(
+    r"""(?<![\w.\-])([A-Za-z_][\w.\-]*)=(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s,;]*))""", re.ASCII
+)
 
 
 def parse(text: str) -> dict[str, Any]:
