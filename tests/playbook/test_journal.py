@@ -87,7 +87,7 @@ def test_no_undo_for_what_was_so_already(store: Store, settings: StoreSettings, 
     playbook = ending(step, variables=VARIABLES)
     kept = journal.StoreJournal(store)
     world = RealWorld(store, Config(None, settings, state=tmp_path / "state"))
-    engine = Engine(playbook, kept, world, approve=True)
+    engine = Engine(playbook, kept, world)
     undo = []
     for _ in range(2):
         run, _resolved = draft(
@@ -98,7 +98,8 @@ def test_no_undo_for_what_was_so_already(store: Store, settings: StoreSettings, 
             user=kept.user,
             now=datetime.now(UTC),
         )
-        ended = engine.advance(kept.save(run, "run.start"))
+        waiting = engine.advance(kept.save(run, "run.start"))
+        ended = engine.advance(engine.answer(waiting, waiting.step, "yes"))
         undo.append(present.described(playbook, ended).get("undo"))
     assert undo == [["soc-action list remove watch 192.0.2.7"], None]
 

@@ -109,8 +109,8 @@ def test_both_branches(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_addresses_are_for_documentation(path: Path) -> None:
-    """No shipped playbook names a real address (RFC 5737, RFC 1918)."""
+    """No shipped playbook names a real address (RFC 5737, RFC 1918, RFC 3927)."""
     found = re.findall(r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", path.read_text("utf-8"))
     documentation = ("192.0.2.", "198.51.100.", "203.0.113.")
-    private = ("10.", "172.16.", "192.168.", "127.")
+    private = ("10.", "172.16.", "192.168.", "127.", "169.254.")
     assert all(address.startswith((*documentation, *private)) for address in found)
