@@ -12,17 +12,15 @@ the time of writing each event as JSON.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import random
 import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import orjson
 
+from benchmarks.common import machine
 from soc.collect.collector import Context, load_collectors
 from soc.content import shipped
 
@@ -193,14 +191,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=sorted(PAIRS))
     parser.add_argument("--with-output", action="store_true")
     options = parser.parse_args()
-    model = next(
-        (text.partition(":")[2].strip() for text in _cpuinfo() if text.startswith("model name")),
-        platform.processor(),
-    )
-    print(
-        f"{model}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
-        f"{options.lines} lines, CPU time of one core"
-    )
+    print(f"{machine()}, {options.lines} lines, CPU time of one core")
     print(f"{'collector':<10} {'soc':>12} {'bare':>12} {'share':>7}")
     collectors = load_collectors([shipped("collectors")])
     for name, (make, bare) in PAIRS.items():
@@ -226,11 +217,6 @@ def main() -> None:
             f"{name:<10} {ours:>10,.0f}/s {theirs:>10,.0f}/s {ours / theirs:>7.2f}"
             + (f"  {failed} unparsed" if failed else "")
         )
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 if __name__ == "__main__":

@@ -144,8 +144,9 @@ def _source_problems(config: Config, place: Place) -> list[Problem]:
 
 
 def _matches(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    return sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    from soc.collect.inputs.files import expand
+
+    return [path for path in expand(pattern) if path.exists()]
 
 
 def check_store(config: Config, open_store: Callable[[], Store]) -> Iterator[Check]:

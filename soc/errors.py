@@ -112,12 +112,6 @@ class NotAuthorisedError(SocError):
     exit_code = ExitCode.NOT_AUTHORISED
 
 
-class PartlyDoneError(SocError):
-    """Some of the work was done, some was not; the message says which. Exit code 5."""
-
-    exit_code = ExitCode.PARTLY_DONE
-
-
 class StoreUnavailableError(SocError):
     """The store cannot be reached, or is shut for now; trying again later may work."""
 

@@ -121,3 +121,12 @@ def test_a_state_that_is_a_file_is_named(tmp_path: Path) -> None:
         done = soc(command, "--output", "json", cwd=tmp_path)
         assert any("needs a folder" in row["found"] for row in done.json)
         assert len(done.json) > 3
+
+
+def test_a_path_with_brackets_is_itself(tmp_path: Path) -> None:
+    """Doctor finds a source's file as collection does, whatever characters its name holds."""
+    (tmp_path / "app[1].log").write_text(LINE)
+    settings = write(
+        tmp_path / "soc.yml", "sources: [{name: web, collector: nginx, paths: ['app[1].log']}]\n"
+    )
+    assert doctor.files_of(settings.sources[0]) == [tmp_path / "app[1].log"]

@@ -162,8 +162,3 @@ def _others(collector: Collector, events: list[Event]) -> str:
 
 def _datasets(events: list[Event]) -> str:
     return ", ".join(sorted({str(e["event.dataset"]) for e in events}))
-
-
-def framing_of(collector: Collector) -> registry.Framing:
-    """Whether a collector reads lines or whole files."""
-    return collector.framing

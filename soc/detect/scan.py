@@ -129,8 +129,10 @@ def inputs(paths: Iterable[str]) -> tuple[list[Input], list[Problem]]:
         else:
             what = "this is no ordinary file" if path.exists() else "there is no such file or folder"
             problems.append(Problem("missing", what, Place(name)))
-    seen: set[str] = set()
-    return [i for i in out if not (i.path in seen or seen.add(i.path))], problems  # type: ignore[func-returns-value]
+    first: dict[str, Input] = {}
+    for one in out:
+        first.setdefault(one.path, one)
+    return list(first.values()), problems
 
 
 def _below(folder: Path) -> Iterator[str]:

@@ -31,7 +31,7 @@ from soc.detect.pipelines import Pipelines
 from soc.detect.predicate import And, Not, Op, Or, Predicate, Test
 from soc.detect.rule import Logsource
 from soc.detect.text import canonical
-from soc.errors import ContentError, Place, Problem
+from soc.errors import ContentError, Problem
 from soc.yamlio import YamlDocument
 
 ALIASES = {"utf16le": "wide"}
@@ -467,8 +467,3 @@ def simplify(predicate: Predicate) -> Predicate:
         parts += part.parts if isinstance(part, kind) else [part]
     distinct = tuple(dict.fromkeys(parts))
     return distinct[0] if len(distinct) == 1 else kind(distinct)
-
-
-def place_of(document: YamlDocument) -> Place:
-    """Where a document begins: the line of its title, else of its first key."""
-    return document.place("title") if isinstance(document.data, dict) else document.place()
