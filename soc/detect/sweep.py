@@ -33,6 +33,7 @@ from soc.store.contract import Document, FeedBatch, Position, Store, StoredEvent
 if TYPE_CHECKING:
     from soc.detect.matcher import Matcher
     from soc.detect.rule import Rule
+    from soc.detect.stage import Stage, Staged
     from soc.respond.register import Register
 
 POSITION = "position"
@@ -122,10 +123,11 @@ class Sweeper:
         register: Register | None = None,
         dry_run: bool = False,
         batch: int = BATCH,
+        stages: Sequence[Stage] = (),
     ) -> None:
         """`rules`: all of them; those that cannot be evaluated on single events are left out and counted.
 
-        `name`: whose position; `batch`: events at a time, at most `BATCH`.
+        `name`: whose position; `batch`: events at a time, at most `BATCH`; `stages`: see `soc.detect.stage`.
         """
         from soc.detect.matcher import Matcher
 
@@ -137,6 +139,7 @@ class Sweeper:
         self.batch = min(batch, BATCH)
         self.ruleset = ledger.ruleset_id(self.rules)
         self._matcher: Matcher = Matcher(self.rules)
+        self._stages = list(stages)
         self._writer = AlertWriter(store, register=register, dry_run=dry_run, fence=self._fence)
         self._sight = Sight(store)
         self._position: Document | None = None
@@ -158,6 +161,8 @@ class Sweeper:
         self._position = self.store.read(POSITION, self.name)
         self._writer.begin(self._opened())
         self._sight.load()
+        for stage in self._stages:
+            stage.begin()
         if not self.dry_run and not self._published:
             ledger.publish(self.store, self.rules, self.ruleset, _now())
             self._published = True
@@ -250,7 +255,10 @@ class Sweeper:
         for note in batch.notes:
             tally.note(note, _now())
             result.notes.append(note)
-        written = self._writer.write(hits, replay=run.again)
+        left = hits
+        for stage in self._stages:
+            left = self._staged(stage.take(left, replay=run.again), tally, result)
+        written = self._writer.write(left, replay=run.again)
         tally.events += len(events)
         self._commit(run, batch.position, run.replay, tally)
         result.alerts.add(written)
@@ -275,6 +283,25 @@ class Sweeper:
                     result.undecided += 1
         return hits
 
+    def _look_back(self, tally: Tally, result: SweepResult) -> None:
+        """Let the stages decide what needs a feed that is caught up: that something did not happen."""
+        left: list[Hit] = []
+        for stage in self._stages:
+            left += self._staged(stage.finish(micros(timestamp(_now()))), tally, result)
+        if left:
+            result.alerts.add(self._writer.write(left, replay=False))
+
+    def _staged(self, staged: Staged, tally: Tally, result: SweepResult) -> list[Hit]:
+        """Note what a stage did; the hits that it leaves."""
+        result.alerts.add(staged.written)
+        for rule, undecided in staged.undecided.items():
+            tally.count(rule, undecided=undecided)
+            result.undecided += undecided
+        for note in staged.notes:
+            tally.note(note, _now())
+            result.notes.append(note)
+        return staged.hits
+
     def _keep_sight(self) -> None:
         if not self.dry_run:
             self._sight.save()
@@ -285,6 +312,8 @@ class Sweeper:
         tally = run.tally.copy()
         tally.seconds = round(tally.seconds + result.seconds, 3)
         tally.blind = result.blind
+        if not result.stopped:
+            self._look_back(tally, result)
         self._commit(run, run.feed, run.replay if result.stopped else None, tally)
         if not self.dry_run:
             ledger.flush(self.store, tally)
