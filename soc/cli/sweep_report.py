@@ -30,6 +30,7 @@ def summary(result: SweepResult) -> dict[str, Any]:
         "alerts_extended": len(result.alerts.extended),
         "overflowed": result.alerts.overflowed,
         "undecided": result.undecided,
+        "hidden": result.hidden,
         "blind": len(result.blind),
         "skipped": result.skipped,
         "seconds": round(result.seconds, 3),
@@ -49,6 +50,8 @@ def line(result: SweepResult) -> str:
         f"{many(len(result.alerts.opened), 'new alert')}",
         f"{len(result.alerts.extended)} extended",
     ]
+    if result.hidden:
+        parts.append(f"{many(result.hidden, 'hit')} hidden by exceptions")
     if result.undecided:
         parts.append(f"{result.undecided} undecided")
     if result.blind:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from soc.detect.cache import Cache, Entry, Record
+from soc.detect.exceptions.model import Exemption, apply, exemption, expiry_of, is_exception
 from soc.detect.pipelines import Pipelines
 from soc.detect.predicate import NOTHING, And, Predicate
 from soc.detect.rule import Logsource, Rule
@@ -40,10 +41,14 @@ class Filters:
         self.pipelines = pipelines
         self.cache = cache
         self.used: set[str] = set()
+        self.exemptions: list[Exemption] = []
 
     def apply(self, rules: dict[str, Rule], problems: list[Problem]) -> None:
-        """Replace the rules that filters name by rules with the filters' conditions added."""
-        for record, path in self.found:
+        """Replace the rules that filters name by rules with the filters' conditions added.
+
+        Exceptions come last, whatever their files are called (`soc.detect.exceptions.model.bare`).
+        """
+        for record, path in sorted(self.found, key=lambda one: is_exception(one[0].attributes)):
             definition = record.definition or {}
             wanted = wanted_rules(definition)
             targets = [r for r in rules.values() if _is_meant(r, wanted, Logsource(*record.logsource))]
@@ -57,12 +62,19 @@ class Filters:
                     )
             for rule in targets:
                 rules[rule.id] = self._filtered(rule, record)
+            if is_exception(record.attributes):
+                applies = tuple(rule.id for rule in targets)
+                self.exemptions.append(replace(exemption(record, path, wanted), applies=applies))
 
     def _filtered(self, rule: Rule, record: Record) -> Rule:
         condition, undecidable = self._condition(record, rule.logsource)
         if undecidable:
             why = f"its filter {record.title!r} cannot be decided: {undecidable}"
-            return replace(rule, predicate=NOTHING, undecidable=rule.undecidable or why)
+            return replace(rule, predicate=NOTHING, undecidable=rule.undecidable or why, exceptions=())
+        exceptions = rule.exceptions
+        if is_exception(record.attributes):
+            applied = apply(record.id, condition, expiry_of(record.attributes))
+            condition, exceptions = applied.condition, (*exceptions, applied)
         parts = rule.predicate.parts if isinstance(rule.predicate, And) else (rule.predicate,)
         version = hashlib.blake2b(f"{rule.version}\0{condition!r}".encode(), digest_size=12).hexdigest()
         return replace(
@@ -70,6 +82,7 @@ class Filters:
             predicate=NOTHING if rule.undecidable else And((*parts, condition)),
             version=version,
             filters=(*rule.filters, record.id),
+            exceptions=() if rule.undecidable else exceptions,
         )
 
     def _condition(self, record: Record, target: Logsource) -> tuple[Predicate, str]:

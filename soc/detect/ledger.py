@@ -32,7 +32,8 @@ _WRITE_AT_ONCE = 200
 class Tally:
     """What one rule set has done on one day (UTC).
 
-    `rules`: id to [matched, undecided], for rules where one of them is above 0.
+    `rules`: id to [matched, undecided], for rules where one of them is above 0. `hidden`: id of an exception
+    to rule to [hits hidden, those of them that came after the expiry, time of the latest].
     """
 
     day: str
@@ -46,6 +47,7 @@ class Tally:
     rules: dict[str, list[int]] = field(default_factory=dict)
     blind: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    hidden: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -64,9 +66,9 @@ class Tally:
     def copy(self) -> Tally:
         """A tally to go on with, while this one stays as it is."""
         rules = {rule: list(counts) for rule, counts in self.rules.items()}
-        return Tally.load(
-            {**self.body(), "rules": rules, "blind": dict(self.blind), "notes": list(self.notes)}
-        )
+        hidden = {e: {rule: list(seen) for rule, seen in by.items()} for e, by in self.hidden.items()}
+        mutable = {"rules": rules, "blind": dict(self.blind), "notes": list(self.notes), "hidden": hidden}
+        return Tally.load({**self.body(), **mutable})
 
     def count(self, rule: str, *, matched: int = 0, undecided: int = 0) -> None:
         """Add to what a rule has matched and could not decide."""
@@ -75,6 +77,13 @@ class Tally:
         counts[1] += undecided
         self.hits += matched
         self.undecided += undecided
+
+    def hide(self, exception: str, rule: str, time: str, *, late: bool) -> None:
+        """Count a hit at an event time that an exception hides; `late`: it came after the expiry."""
+        seen = self.hidden.setdefault(exception, {}).setdefault(rule, [0, 0, ""])
+        seen[0] += 1
+        seen[1] += late
+        seen[2] = max(seen[2], time)
 
     def note(self, text: str, now: datetime) -> None:
         """Write down something out of the ordinary, within a bound."""

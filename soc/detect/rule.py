@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soc.detect.predicate import NOTHING, Predicate
 from soc.errors import Place
+
+if TYPE_CHECKING:
+    from soc.detect.exceptions.model import Applied
 
 LEVELS = ("informational", "low", "medium", "high", "critical")
 """Severities of Sigma, from the lowest to the highest."""
@@ -57,7 +60,8 @@ class Rule:
     text, the field mapping, the log source and the filters that apply. `blind` says why no event here can
     reach the rule ("" when one can); `undecidable` says why its condition cannot be evaluated ("" when it
     can; its predicate is then `NOTHING`). `correlation` is the definition of a correlation rule, else None.
-    `attributes` holds the rule's own `soc.*` settings.
+    `attributes` holds the rule's own `soc.*` settings. `exceptions` are the last parts of the predicate
+    (`soc.detect.exceptions`); `hides` is set on a companion, which counts what that exception hides.
     """
 
     id: str
@@ -84,6 +88,8 @@ class Rule:
     filters: tuple[str, ...] = ()
     blind: str = ""
     undecidable: str = ""
+    exceptions: tuple[Applied, ...] = ()
+    hides: str = ""
 
     @property
     def kind(self) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from soc import __version__, content, yamlio
 from soc.detect.cache import Cache, Entry, Finding, Record
+from soc.detect.exceptions import model as exceptions
 from soc.detect.logsources import Declared, Logsources, declared_in
 from soc.detect.pauses import collection_paused
 from soc.detect.pipelines import FOLDER, Pipelines, load_pipelines
@@ -41,11 +42,13 @@ class Ruleset:
     """The rules of some folders, in the order of their files, and what is wrong in them.
 
     `rules` holds detections and correlations alike, also blind and undecidable ones: nothing is lost.
+    `exemptions` are the exceptions that were found, whether or not a rule is there for them.
     """
 
     rules: list[Rule]
     problems: list[Problem] = field(default_factory=list)
     folders: tuple[Path, ...] = ()
+    exemptions: tuple[exceptions.Exemption, ...] = ()
 
     @property
     def errors(self) -> list[Problem]:
@@ -79,7 +82,7 @@ class Ruleset:
 
     def select(self, keep: Callable[[Rule], bool]) -> Ruleset:
         """The same set with only the rules that `keep` accepts."""
-        return Ruleset([rule for rule in self.rules if keep(rule)], self.problems, self.folders)
+        return replace(self, rules=[rule for rule in self.rules if keep(rule)])
 
     def require_sound(self) -> Ruleset:
         """This set, when nothing in it is broken. Raises `ContentError` with all errors otherwise."""
@@ -118,7 +121,7 @@ def load_rules(
         loader.read(folders, progress)
         loader.apply_filters()
         loader.cache.save(loader.used)
-    return Ruleset(list(loader.rules.values()), loader.problems, tuple(folders))
+    return Ruleset(list(loader.rules.values()), loader.problems, tuple(folders), tuple(loader.exemptions))
 
 
 def _cache_folder(where: Path | bool | None) -> Path | None:
@@ -169,6 +172,7 @@ class _Loader:
         self.used: set[str] = set()
         self.rules: dict[str, Rule] = {}
         self.filters: list[tuple[Record, str]] = []
+        self.exemptions: list[exceptions.Exemption] = []
         self.problems: list[Problem] = []
         self._source_texts: dict[Logsource, str] = {}
 
@@ -264,6 +268,7 @@ class _Loader:
 
             filters = Filters(self.filters, self.pipelines, self.cache)
             filters.apply(self.rules, self.problems)
+            self.exemptions = filters.exemptions
             self.used |= filters.used
 
 
@@ -315,7 +320,7 @@ def _compile(
         return None
     data: dict[str, Any] = document.data
     kind = sigma.kind_of(data)
-    attributes = _attributes(document, problems)
+    attributes = (exceptions.check if kind == "filter" else _attributes)(document, problems)
     compiled = None
     logsource = Logsource()
     if kind != "correlation":

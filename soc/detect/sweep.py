@@ -81,12 +81,13 @@ class SweepResult:
 
     `skipped`: events that were there before the first sweep of this store and were not looked at (None: it
     was not the first). `blind`: rule id to why nothing here could fire it. `correlations`: rules of that
-    kind, which are not swept.
+    kind, which are not swept. `hidden`: hits that exceptions hid.
     """
 
     events: int = 0
     hits: int = 0
     undecided: int = 0
+    hidden: int = 0
     seconds: float = 0.0
     batches: int = 0
     alerts: Written = field(default_factory=Written)
@@ -129,6 +130,7 @@ class Sweeper:
 
         `name`: whose position; `batch`: events at a time, at most `BATCH`; `stages`: see `soc.detect.stage`.
         """
+        from soc.detect.exceptions.companions import Hidden, companions
         from soc.detect.matcher import Matcher
 
         self.store = store
@@ -138,7 +140,8 @@ class Sweeper:
         self.dry_run = dry_run
         self.batch = min(batch, BATCH)
         self.ruleset = ledger.ruleset_id(self.rules)
-        self._matcher: Matcher = Matcher(self.rules)
+        self._matcher: Matcher = Matcher([*self.rules, *companions(self.rules)])
+        self._hidden = Hidden(self.rules)
         self._stages = list(stages)
         self._writer = AlertWriter(store, register=register, dry_run=dry_run, fence=self._fence)
         self._sight = Sight(store)
@@ -271,7 +274,12 @@ class Sweeper:
         note, match = self._sight.note, self._matcher.match
         for id_, event in events:
             note(event)
+            hidden: set[str] = set()
             for found in match(event):
+                if found.rule.hides:
+                    if self._hidden.count(found, event, tally):
+                        hidden.add(found.rule.id)
+                    continue
                 counts = result.by_rule.setdefault(found.rule.id, [0, 0])
                 if found.verdict is Verdict.TRUE:
                     hits.append(Hit(found.rule, id_, event, micros(event.get("@timestamp"))))
@@ -281,6 +289,7 @@ class Sweeper:
                     tally.count(found.rule.id, undecided=1)
                     counts[1] += 1
                     result.undecided += 1
+            result.hidden += len(hidden)
         return hits
 
     def _look_back(self, tally: Tally, result: SweepResult) -> None:
