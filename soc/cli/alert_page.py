@@ -129,6 +129,7 @@ def _pairs(view: AlertView) -> Iterator[tuple[str, str]]:
             yield name, as_text(values)
     yield "when", _when(view)
     yield "rule", f"{rule['title']} ({rule['id']}, version {', '.join(body['versions'])})"
+    yield "commit", rule.get("commit", "")
     yield "in", f"{rule['path']}:{rule['line']}" if rule["path"] else ""
     yield "tags", as_text(rule["tags"])
 

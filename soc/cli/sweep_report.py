@@ -31,6 +31,7 @@ def summary(result: SweepResult) -> dict[str, Any]:
         "overflowed": result.alerts.overflowed,
         "undecided": result.undecided,
         "hidden": result.hidden,
+        "shadow": result.shadow,
         "blind": len(result.blind),
         "skipped": result.skipped,
         "seconds": round(result.seconds, 3),
@@ -54,6 +55,8 @@ def line(result: SweepResult) -> str:
         parts.append(f"{many(result.hidden, 'hit')} hidden by exceptions")
     if result.undecided:
         parts.append(f"{result.undecided} undecided")
+    if result.shadow:
+        parts.append(f"{many(result.shadow, 'hit')} in shadow")
     if result.blind:
         parts.append(many(len(result.blind), "blind rule"))
     return f"{', '.join(parts)} in {result.seconds:.1f} s"

@@ -128,6 +128,7 @@ def rule_body(rule: Rule) -> dict[str, Any]:
         "level": rule.level,
         "status": rule.status,
         "version": rule.version,
+        "commit": rule.commit,
         "path": rule.path,
         "line": rule.line,
         "description": rule.description,

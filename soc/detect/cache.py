@@ -21,7 +21,7 @@ import msgspec
 
 from soc.detect.predicate import And, Not, Op, Or, Predicate, Test
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; another one is not read."""
 
 MAX_FILES = 16
@@ -69,6 +69,7 @@ class Record(msgspec.Struct, array_like=True, omit_defaults=True):
     undecidable: str = ""
     attributes: dict[str, Any] = {}
     definition: dict[str, Any] | None = None
+    related: tuple[tuple[str, str], ...] = ()
 
 
 class Entry(msgspec.Struct, array_like=True):

@@ -70,12 +70,21 @@ NOT_EVALUATED = "correlations are loaded and listed, and not evaluated yet: the 
 
 
 def state_of(rule: Rule) -> str:
-    """`ready`, or what keeps the rule from firing: `undecidable`, `blind`, `correlation`."""
+    """`ready` or `shadow`, or what keeps the rule from firing: `not selected`, `undecidable`, `blind`,
+    `correlation`."""
+    if rule.off:
+        return "not selected"
     if rule.undecidable:
         return "undecidable"
     if rule.correlation is not None:
         return "correlation"
-    return "blind" if rule.blind else "ready"
+    if rule.blind:
+        return "blind"
+    return "shadow" if rule.mode == "shadow" else "ready"
+
+
+STATES = ("ready", "shadow", "not selected", "undecidable", "blind", "correlation")
+"""Every answer of `state_of`."""
 
 
 def techniques(rule: Rule) -> list[str]:
@@ -84,15 +93,24 @@ def techniques(rule: Rule) -> list[str]:
 
 
 def chosen(
-    rules: Iterable[Rule], *, levels: Sequence[str] = (), tags: Sequence[str] = (), layer: int | None = None
+    rules: Iterable[Rule],
+    *,
+    levels: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    layer: int | None = None,
+    states: Sequence[str] = (),
+    origins: Sequence[str] = (),
 ) -> list[Rule]:
-    """The rules that have one of the levels, all of the tags (whole or as a beginning), and the layer."""
+    """The rules that have one of the levels, all of the tags (whole or as a beginning), the layer, one of the
+    states, and one of the origins; what is not given does not matter."""
     return [
         rule
         for rule in rules
         if (not levels or rule.level in levels)
         and all(any(t == tag or t.startswith(f"{tag}.") for t in rule.tags) for tag in map(str.lower, tags))
         and (layer is None or layer_of(rule) == layer)
+        and (not states or state_of(rule) in states)
+        and (not origins or rule.origin in origins)
     ]
 
 
@@ -109,6 +127,9 @@ def row(rule: Rule) -> dict[str, Any]:
         "techniques": techniques(rule),
         "tags": list(rule.tags),
         "playbooks": list(rule.playbooks),
+        "origin": rule.origin,
+        "mode": rule.mode,
+        "decided": dict(rule.decided),
         "id": rule.id,
         "path": rule.path,
         "line": rule.line,
@@ -125,7 +146,11 @@ def details(rule: Rule) -> dict[str, Any]:
         "level": rule.level,
         "status": rule.status,
         "state": state_of(rule),
-        "why": rule.undecidable or (NOT_EVALUATED if rule.correlation is not None else rule.blind),
+        "origin": rule.origin,
+        "mode": rule.mode,
+        "why": rule.off
+        or rule.undecidable
+        or (NOT_EVALUATED if rule.correlation is not None else rule.blind),
         "layer": layer_of(rule),
         "description": rule.description,
         "logsource": str(rule.logsource),
@@ -139,8 +164,11 @@ def details(rule: Rule) -> dict[str, Any]:
         "references": list(rule.references),
         "author": rule.author,
         "date": rule.date,
+        "related": [f"{id_} ({kind})" for id_, kind in rule.related],
         "version": rule.version,
+        "commit": rule.commit,
         "path": str(rule.place),
+        "decided": [f"{what}: {where}" for what, where in rule.decided.items()],
     }
 
 

@@ -20,6 +20,9 @@ LEVELS = ("informational", "low", "medium", "high", "critical")
 DEFAULT_LEVEL = "medium"
 """The level of a rule that names none."""
 
+MODES = ("alert", "shadow")
+"""What becomes of a rule's hits: alerts, or (`shadow`) a count in the ledger alone."""
+
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhdw])\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -62,6 +65,11 @@ class Rule:
     can; its predicate is then `NOTHING`). `correlation` is the definition of a correlation rule, else None.
     `attributes` holds the rule's own `soc.*` settings. `exceptions` are the last parts of the predicate
     (`soc.detect.exceptions`); `hides` is set on a companion, which counts what that exception hides.
+
+    `origin` is whose rule it is: `own`, `shipped`, or the name of an imported set. `related` are the ids that
+    it names, each with its kind. `off` says why it does not run ("" when it does), `mode` is one of `MODES`,
+    `decided` tells for a value that a file changed which one (`level`, `mode`, `state` …: file and line).
+    `commit` is the commit of the published set that it came with ("": from files).
     """
 
     id: str
@@ -90,6 +98,12 @@ class Rule:
     undecidable: str = ""
     exceptions: tuple[Applied, ...] = ()
     hides: str = ""
+    origin: str = "own"
+    related: tuple[tuple[str, str], ...] = ()
+    off: str = ""
+    mode: str = "alert"
+    decided: Mapping[str, str] = field(default_factory=dict)
+    commit: str = ""
 
     @property
     def kind(self) -> str:
@@ -98,8 +112,8 @@ class Rule:
 
     @property
     def runnable(self) -> bool:
-        """Whether the matcher can evaluate the rule on single events."""
-        return self.correlation is None and not self.undecidable
+        """Whether the matcher is to evaluate the rule on single events."""
+        return self.correlation is None and not self.undecidable and not self.off
 
     @property
     def place(self) -> Place:

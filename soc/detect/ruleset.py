@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib import metadata
@@ -18,8 +18,10 @@ from soc.detect.cache import Cache, Entry, Finding, Record
 from soc.detect.exceptions import model as exceptions
 from soc.detect.logsources import Declared, Logsources, declared_in
 from soc.detect.pauses import collection_paused
-from soc.detect.pipelines import FOLDER, Pipelines, load_pipelines
+from soc.detect.pipelines import Pipelines, load_pipelines
 from soc.detect.predicate import NOTHING, And, Predicate, tests
+from soc.detect.releases import overrides, selection
+from soc.detect.releases.layers import layers
 from soc.detect.rule import DEFAULT_LEVEL, Logsource, Rule, duration
 from soc.errors import ContentError, Place, Problem, Severity
 
@@ -76,6 +78,16 @@ class Ruleset:
         return [rule for rule in self.rules if rule.correlation is not None]
 
     @property
+    def off(self) -> list[Rule]:
+        """The rules that are not to run, by the selection or an override."""
+        return [rule for rule in self.rules if rule.off]
+
+    @property
+    def shadow(self) -> list[Rule]:
+        """The rules that run and whose hits are counted only."""
+        return [rule for rule in self.rules if rule.mode == "shadow" and not rule.off]
+
+    @property
     def blind(self) -> list[Rule]:
         """The rules whose log source nothing here provides."""
         return [rule for rule in self.rules if rule.blind]
@@ -104,22 +116,27 @@ def load_rules(
     declared: Iterable[Declared] | None = None,
     cache: Path | bool | None = True,
     progress: Progress | None = None,
+    commit: str = "",
 ) -> Ruleset:
     """The rules of folders (or single files); a rule in a later folder replaces one with the same id.
 
     `declared` says which datasets serve which log source (default: the shipped collectors). `cache` is the
     folder for compiled rules; True is the platform's, False is none. The shipped pipelines always apply,
-    those of the folders come before them. Never raises for what is in the folders: see `.problems`.
+    those of the folders come before them. Sets of rules that were imported into a folder come before its own
+    rules; its `selection.yml` and `overrides.yml` say what runs and how. `commit` is that of a published set.
+    Never raises for what is in the folders: see `.problems`.
     """
     folders = [Path(folder) for folder in folders]
     pipelines = load_pipelines([content.shipped("rules"), *(f for f in folders if f.is_dir())])
     if declared is None:
         declared = declared_in([content.shipped("collectors")], _cache_folder(cache))
     with collection_paused():
-        loader = _Loader(pipelines, Logsources(declared, pipelines), _cache(cache, pipelines, folders))
+        logsources = Logsources(declared, pipelines)
+        loader = _Loader(pipelines, logsources, _cache(cache, pipelines, folders), commit)
         loader.problems += pipelines.problems
         loader.read(folders, progress)
         loader.apply_filters()
+        loader.decide([folder for folder in folders if folder.is_dir()])
         loader.cache.save(loader.used)
     return Ruleset(list(loader.rules.values()), loader.problems, tuple(folders), tuple(loader.exemptions))
 
@@ -148,24 +165,18 @@ def _version_of(package: str) -> str:
         return ""
 
 
-def rule_files(folder: Path) -> Iterator[Path]:
-    """The rule files below a folder (or the file itself): without samples, pipelines and hidden files."""
-    if not folder.is_dir():
-        yield from content.files(folder) if folder.exists() else ()
-        return
-    found: list[list[str]] = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = [
-            name for name in folders if name not in ("samples", FOLDER) and not name.startswith(".")
-        ]
-        found += [[root, n] for n in names if n.endswith((".yml", ".yaml")) and not n.startswith(".")]
-    yield from (Path(root, name) for root, name in sorted(found))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layer:
+    """Files among which an id may stand once."""
+
+    whose: str
 
 
 class _Loader:
     """Collects rules, filters and problems from folders."""
 
-    def __init__(self, pipelines: Pipelines, logsources: Logsources, cache: Cache) -> None:
+    def __init__(self, pipelines: Pipelines, logsources: Logsources, cache: Cache, commit: str) -> None:
+        self.commit = commit
         self.pipelines = pipelines
         self.logsources = logsources
         self.cache = cache
@@ -177,16 +188,18 @@ class _Loader:
         self._source_texts: dict[Logsource, str] = {}
 
     def read(self, folders: Sequence[Path], progress: Progress | None) -> None:
-        found: list[tuple[int, Path]] = []
-        for number, folder in enumerate(folders):
+        found: list[tuple[_Layer, Path]] = []
+        for folder in folders:
             if not folder.exists():
                 message = "there is no such folder or file of rules"
                 self.problems.append(Problem("missing", message, Place(str(folder))))
-            found += [(number, path) for path in rule_files(folder)]
-        origin: dict[str, int] = {}
-        for done, (number, path) in enumerate(found, 1):
+            for whose, paths in layers(folder):
+                layer = _Layer(whose)
+                found += [(layer, path) for path in paths]
+        origin: dict[str, _Layer] = {}
+        for done, (layer, path) in enumerate(found, 1):
             for record in self.entry(path):
-                self.take(record, str(path), number, origin)
+                self.take(record, str(path), layer, origin)
             if progress:
                 progress(done, len(found))
 
@@ -209,21 +222,22 @@ class _Loader:
             self.problems.append(Problem(f.kind, f.message, place, Severity(f.severity), f.hint))
         return entry.records
 
-    def take(self, record: Record, path: str, number: int, origin: dict[str, int]) -> None:
+    def take(self, record: Record, path: str, layer: _Layer, origin: dict[str, _Layer]) -> None:
         if record.kind == "filter":
             self.filters.append((record, path))
             return
-        if origin.get(record.id) == number:
+        if origin.get(record.id) is layer:
             first = self.rules[record.id]
             message = f"the id {record.id} stands already in {first.place}"
             hint = "give it an id of its own: python3 -c 'import uuid; print(uuid.uuid4())'"
             self.problems.append(Problem("duplicate_id", message, Place(path, record.line), hint=hint))
             return
-        origin[record.id] = number
-        self.rules.pop(record.id, None)
-        self.rules[record.id] = self.rule(record, path)
+        origin[record.id] = layer
+        earlier = self.rules.pop(record.id, None)
+        rule = self.rule(record, path, layer.whose)
+        self.rules[record.id] = replace(rule, decided={"replaces": earlier.path}) if earlier else rule
 
-    def rule(self, record: Record, path: str) -> Rule:
+    def rule(self, record: Record, path: str, origin: str) -> Rule:
         logsource = Logsource(*record.logsource)
         source, blind = (
             (NOTHING, "") if record.kind == "correlation" else self.logsources.condition(logsource)
@@ -253,6 +267,9 @@ class _Loader:
             correlation=record.definition,
             blind=blind,
             undecidable=record.undecidable,
+            origin=origin,
+            related=record.related,
+            commit=self.commit,
         )
 
     def version(self, own: str, logsource: Logsource, source: Predicate) -> str:
@@ -270,6 +287,12 @@ class _Loader:
             filters.apply(self.rules, self.problems)
             self.exemptions = filters.exemptions
             self.used |= filters.used
+
+    def decide(self, folders: Sequence[Path]) -> None:
+        """Apply what the files of the folders say about the rules: overrides, then the selection."""
+        changes = overrides.load_overrides(folders)
+        overrides.apply_overrides(self.rules, changes, self.problems)
+        selection.apply_selection(self.rules, selection.load_selection(folders), self.problems)
 
 
 def _both(source: Predicate, detection: Predicate) -> Predicate:
@@ -365,7 +388,14 @@ def _record(
         undecidable=compiled.undecidable if compiled else "",
         attributes=attributes,
         definition=data if kind == "filter" else data.get("correlation"),
+        related=_related(data.get("related")),
     )
+
+
+def _related(value: Any) -> tuple[tuple[str, str], ...]:
+    """The ids that a rule names under `related`, each with its kind."""
+    listed = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return tuple((str(one.get("id")).lower(), str(one.get("type")).lower()) for one in listed)
 
 
 def _texts(value: Any) -> tuple[str, ...]:

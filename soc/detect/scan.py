@@ -27,6 +27,7 @@ from soc.config import Config
 from soc.detect.logsources import declared_by
 from soc.detect.matcher import Matcher
 from soc.detect.predicate import Verdict
+from soc.detect.releases import selection
 from soc.detect.rule import LEVELS, Rule
 from soc.detect.ruleset import Progress, Ruleset, load_rules
 from soc.errors import ExitCode, Place, Problem, UsageError
@@ -349,6 +350,8 @@ def remarks(ruleset: Ruleset, tally: Tally) -> list[str]:
     if ruleset.correlations:
         left_out = counted(len(ruleset.correlations), "correlation rule")
         out.append(f"{left_out} left out: only rules on single events are evaluated")
+    if text := selection.left_out(ruleset.rules):
+        out.append(text)
     out += tally.remarks
     for rule_id, count in sorted(tally.undecided.items()):
         rule = ruleset.by_id[rule_id]

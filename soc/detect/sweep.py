@@ -81,7 +81,8 @@ class SweepResult:
 
     `skipped`: events that were there before the first sweep of this store and were not looked at (None: it
     was not the first). `blind`: rule id to why nothing here could fire it. `correlations`: rules of that
-    kind, which are not swept. `hidden`: hits that exceptions hid.
+    kind, which are not swept. `hidden`: hits that exceptions hid. `shadow`: hits of rules in that mode,
+    which raise no alerts.
     """
 
     events: int = 0
@@ -96,6 +97,7 @@ class SweepResult:
     notes: list[str] = field(default_factory=list)
     skipped: int | None = None
     correlations: int = 0
+    shadow: int = 0
     stopped: bool = False
 
 
@@ -125,10 +127,12 @@ class Sweeper:
         dry_run: bool = False,
         batch: int = BATCH,
         stages: Sequence[Stage] = (),
+        commit: str = "",
     ) -> None:
         """`rules`: all of them; those that cannot be evaluated on single events are left out and counted.
 
-        `name`: whose position; `batch`: events at a time, at most `BATCH`; `stages`: see `soc.detect.stage`.
+        `name`: whose position; `batch`: events at a time, at most `BATCH`; `stages`: see `soc.detect.stage`;
+        `commit`: of the published set that the rules are.
         """
         from soc.detect.exceptions.companions import Hidden, companions
         from soc.detect.matcher import Matcher
@@ -139,6 +143,7 @@ class Sweeper:
         self.name = name
         self.dry_run = dry_run
         self.batch = min(batch, BATCH)
+        self.commit = commit
         self.ruleset = ledger.ruleset_id(self.rules)
         self._matcher: Matcher = Matcher([*self.rules, *companions(self.rules)])
         self._hidden = Hidden(self.rules)
@@ -236,6 +241,7 @@ class Sweeper:
             "replay": replay,
             "ledger": tally.body(),
             "ruleset": self.ruleset,
+            "commit": self.commit,
             "rules": len(self.rules),
             "opened": {"hour": _hour(), "rules": self._writer.opened},
             "swept_at": timestamp(_now()),
@@ -261,7 +267,7 @@ class Sweeper:
         left = hits
         for stage in self._stages:
             left = self._staged(stage.take(left, replay=run.again), tally, result)
-        written = self._writer.write(left, replay=run.again)
+        written = self._writer.write(self._loud(left, result), replay=run.again)
         tally.events += len(events)
         self._commit(run, batch.position, run.replay, tally)
         result.alerts.add(written)
@@ -298,7 +304,15 @@ class Sweeper:
         for stage in self._stages:
             left += self._staged(stage.finish(micros(timestamp(_now()))), tally, result)
         if left:
-            result.alerts.add(self._writer.write(left, replay=False))
+            result.alerts.add(self._writer.write(self._loud(left, result), replay=False))
+
+    @staticmethod
+    def _loud(hits: Iterable[Hit], result: SweepResult) -> list[Hit]:
+        """The hits that make alerts; those of rules in shadow were counted, and that is all."""
+        hits = list(hits)
+        loud = [hit for hit in hits if hit.rule.mode != "shadow"]
+        result.shadow += len(hits) - len(loud)
+        return loud
 
     def _staged(self, staged: Staged, tally: Tally, result: SweepResult) -> list[Hit]:
         """Note what a stage did; the hits that it leaves."""

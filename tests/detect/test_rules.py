@@ -15,8 +15,9 @@ from soc.detect import predicate
 from soc.detect.catalogue import layer_of, short_name
 from soc.detect.lint import lint, orphans
 from soc.detect.predicate import Op, Verdict, evaluate_value
+from soc.detect.releases.layers import rule_files
 from soc.detect.rule import Rule
-from soc.detect.ruleset import Ruleset, load_rules, rule_files
+from soc.detect.ruleset import Ruleset, load_rules
 from soc.detect.samples import Bench, Expect, load_samples
 from soc.errors import Problem
 

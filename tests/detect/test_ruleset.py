@@ -11,7 +11,8 @@ import pytest
 
 from soc import content
 from soc.detect.predicate import Verdict, evaluate
-from soc.detect.ruleset import load_rules, rule_files
+from soc.detect.releases.layers import rule_files
+from soc.detect.ruleset import load_rules
 from soc.errors import ContentError, Severity
 from tests.detect import rules
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from soc.cli.completion import names_of
+from soc.cli.completion import names_of, words
 from soc.cli.output import Column
 from soc.cli.rule import app
 from soc.cli.session import session
@@ -24,11 +24,28 @@ def list_(
         typer.Option("--tag", metavar="TAG", help="Only with this tag, such as attack.t1190 (repeatable)"),
     ] = None,
     layer: Annotated[int | None, typer.Option("--layer", min=1, max=4, help="Only of this layer")] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="Only in this state, such as shadow or blind (repeatable)",
+            autocompletion=words("ready", "shadow", "not-selected", "undecidable", "blind", "correlation"),
+        ),
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--origin", metavar="NAME", help="Only of own, shipped, or an imported set (repeatable)"
+        ),
+    ] = None,
 ) -> None:
-    """List the rules there are, shipped and your own.
+    """List the rules there are, shipped, imported, and your own.
 
-    Your own come from `content.rules` in soc.yml; one with the id of a shipped one takes its place. The state
-    says whether a rule can fire here: `blind` when nothing collects what it looks at.
+    Your own come from `content.rules` in soc.yml; one with the id of another takes its place. What is shown
+    is in force, after overrides.yml. The state says whether a rule can fire here: `blind` when nothing
+    collects what it looks at, `not selected` when selection.yml leaves it out, `shadow` when its hits are
+    counted and raise no alerts.
 
     Examples:
 
@@ -37,18 +54,31 @@ def list_(
       soc rule list --tag attack.t1059 --fields name,tags
 
       soc rule list --layer 4 --output json
+
+      soc rule list --state not-selected --fields id,title,decided
     """
     from soc.cli.progress import bar
     from soc.detect import catalogue
+    from soc.detect.releases.selection import left_out
     from soc.detect.rule import LEVELS
     from soc.detect.ruleset import ruleset_for
 
     s = session()
+    states = [one.replace("-", " ") for one in state or ()]
+    if wrong := sorted(set(states) - set(catalogue.STATES)):
+        raise UsageError(f"unknown state {wrong[0]!r}; one of {', '.join(catalogue.STATES)}")
     if unknown := sorted(set(level or ()) - set(LEVELS)):
         raise UsageError(f"unknown level {unknown[0]!r}; one of {', '.join(LEVELS)}")
     with bar(s, "compiling rules") as progress:
         ruleset = ruleset_for(s.config, progress=progress)
-    rules = catalogue.chosen(ruleset.rules, levels=level or (), tags=tag or (), layer=layer)
+    rules = catalogue.chosen(
+        ruleset.rules,
+        levels=level or (),
+        tags=tag or (),
+        layer=layer,
+        states=states,
+        origins=origin or (),
+    )
     columns = [
         Column("name", style="bold"),
         Column("level"),
@@ -58,6 +88,10 @@ def list_(
         Column("techniques", wide=True),
     ]
     s.out.rows((catalogue.row(rule) for rule in rules), columns, empty="no such rule")
+    if text := left_out(ruleset.rules):
+        s.say(text)
+    if ruleset.shadow:
+        s.say(f"{len(ruleset.shadow)} in shadow: hits are counted and raise no alerts")
     if ruleset.errors:
         s.say(f"{len(ruleset.errors)} errors keep rules from being used; see: soc rule lint")
 

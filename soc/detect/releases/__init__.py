@@ -1,0 +1,1 @@
+"""Rules as releases: what is imported, what of it runs, and which set of them the sweepers have."""
