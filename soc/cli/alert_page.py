@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from soc.cli.output import LEVEL_STYLES, Column, as_text
@@ -58,6 +58,7 @@ def page(view: AlertView, events: Sequence[StoredEvent], *, zone_note: bool = Tr
     parts: list[RenderableType] = [_title(view), _facts(view)]
     for name, lines in (
         ("Why", _why(view, events)),
+        ("Made of", [_part(part) for part in view.body.get("parts", ())]),
         ("Events", _events(view, events)),
         ("Earlier alerts of this rule here", _previous(view)),
         ("History", [describe(entry) for entry in view.work.get("history", ())]),
@@ -115,6 +116,9 @@ def _pairs(view: AlertView) -> Iterator[tuple[str, str]]:
     if view.since_closed:
         yield "since closed", f"{view.since_closed} more hits, the last {local(body['last'])}"
     yield "what", " ".join(rule["description"].split())
+    yield "found", str(body.get("text", ""))
+    if body.get("merged_into"):
+        yield "merged", f"into {body['merged_into']}, which counts its events"
     for name, value in body["group"].items():
         yield "where" if not body["overflow"] else "", f"{name} {value or '(none)'}"
     if body["overflow"]:
@@ -152,6 +156,11 @@ def _why(view: AlertView, events: Sequence[StoredEvent]) -> list[str]:
         if values:
             out.append(f"{name}: {_short(as_text(values))}")
     return out
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    """What one rule contributed to an alert about several events."""
+    return f"{part['count']:>6} × {one_line(part['title'])} ({part['rule']})"
 
 
 def _short(text: str) -> str:

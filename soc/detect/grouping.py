@@ -160,13 +160,7 @@ class Burst:
             self.tail = [*self.tail[1 - LAST_SAMPLES :], hit.id]
         if hit.rule.version not in self.versions:
             self.versions.append(hit.rule.version)
-        for name in ABOUT_FIELDS:
-            for value in map(_bounded, values_of(hit.event, name)):
-                known = self.about.setdefault(name, [])
-                if len(known) >= ABOUT_VALUES:
-                    break
-                if value not in known:
-                    known.append(value)
+        add_about(self.about, hit.event)
 
     @property
     def samples(self) -> list[str]:
@@ -176,6 +170,17 @@ class Burst:
     def body(self) -> dict[str, Any]:
         """As plain data."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def add_about(about: dict[str, list[Any]], event: Mapping[str, Any]) -> None:
+    """Take what an alert says of its events out of one more of them, within the bounds."""
+    for name in ABOUT_FIELDS:
+        for value in map(_bounded, values_of(event, name)):
+            known = about.setdefault(name, [])
+            if len(known) >= ABOUT_VALUES:
+                break
+            if value not in known:
+                known.append(value)
 
 
 class Taken(NamedTuple):
