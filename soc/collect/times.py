@@ -53,6 +53,14 @@ _RFC2822 = re.compile(
     r"(?:[A-Za-z]{3},?\s+)?(\d{1,2})[ -]([A-Za-z]{3})[a-z]*[ -](\d{4})\s+"
     r"(\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*(Z|UTC|GMT|[+-]\d{4})?\Z"
 )
+_MYSQL = re.compile(
+    r"(?:(\d{4})-(\d{2})-(\d{2})|(\d{2})(\d{2})(\d{2}))[ T]\s?"
+    r"(\d{1,2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?\s*(Z|[+-]\d{2}:\d{2})?\Z"
+)
+_PAIRS = re.compile(
+    r'date="?(\d{4})-(\d{2})-(\d{2})"? time="?(\d{2}):(\d{2}):(\d{2})"?(?:.*? tz="?([+-]\d{2}:?\d{2}))?',
+    re.DOTALL,
+)
 _US = re.compile(r"(\d{2})/(\d{2})/(\d{4})[- ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\Z")
 
 
@@ -232,6 +240,24 @@ class TimeReader:
         month, day, year, hour, minute, second, fraction = found.groups()
         return self._checked((year, month, day, hour, minute, second), fraction, None)
 
+    def mysql(self, text: str) -> str | None:
+        """`2022-05-01  5:13:12`, `220501  5:13:12` (years from 1970 to 2069), as MySQL and MariaDB write."""
+        found = _MYSQL.match(text.strip())
+        if found is None:
+            return None
+        year, month, day, short, month_, day_, hour, minute, second, fraction, zone = found.groups()
+        if year is None:
+            year, month, day = f"{'19' if short >= '70' else '20'}{short}", month_, day_
+        return self._checked((year, month, day, hour, minute, second), fraction, zone)
+
+    def pairs(self, text: str) -> str | None:
+        """`date=2024-10-14 time=13:46:40 … tz="-0700"`, anywhere in a text, as FortiGate writes."""
+        found = _PAIRS.search(text)
+        if found is None:
+            return None
+        year, month, day, hour, minute, second, zone = found.groups()
+        return self._checked((year, month, day, hour, minute, second), None, zone)
+
     def epoch(self, value: Any) -> str | None:
         """Seconds since 1970, as a number or digits, with any fraction; text keeps every digit of it."""
         if isinstance(value, bool):
@@ -304,6 +330,8 @@ FORMATS = {
     "slash": "slash",
     "rfc2822": "rfc2822",
     "us": "us",
+    "mysql": "mysql",
+    "pairs": "pairs",
     "epoch": "epoch",
     "epoch_ms": "epoch_ms",
     "auto": "auto",

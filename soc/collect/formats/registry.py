@@ -61,6 +61,8 @@ FORMATS: Mapping[str, Format] = {
     "json": Format("lines", "jsonlines:parse"),
     "audit": Format("lines", "audit:parse"),
     "windows-json": Format("lines", "windows:parse_line"),
+    "cef": Format("lines", "cef:cef"),
+    "leef": Format("lines", "cef:leef"),
     "evtx": Format("file", "evtx_file:records"),
     "nessus": Format("file", "scanners:nessus"),
     "openvas": Format("file", "scanners:openvas"),
