@@ -150,6 +150,10 @@ class _Plan:
     taken: Taken
 
 
+_Of = tuple[str, str]
+"""Whose event: the key of a group, and the event's id."""
+
+
 class _Job(NamedTuple):
     """An alert to be drawn, and what is there of it."""
 
@@ -186,7 +190,8 @@ class AlertWriter:
         if not pending:
             return Written()
         self._names.clear()
-        events = {hit.id: hit.event for waiting in pending.values() for hit in waiting.hits}
+        # by group, since a stage may have added to the event of its own rule
+        events = {(key, hit.id): hit.event for key, waiting in pending.items() for hit in waiting.hits}
         done = Written(overflowed=overflowed)
         try:
             for _ in range(ATTEMPTS):
@@ -274,7 +279,7 @@ class AlertWriter:
             hits -= state.remembered
 
     def _settle(
-        self, pending: Mapping[str, _Pending], events: Mapping[str, Event], done: Written, replay: bool
+        self, pending: Mapping[str, _Pending], events: Mapping[_Of, Event], done: Written, replay: bool
     ) -> dict[str, _Pending]:
         """One try for all groups; those that met another writer come back."""
         plans = []
@@ -318,7 +323,7 @@ class AlertWriter:
 
     # drawing alerts
 
-    def _draw(self, plans: Sequence[_Plan], events: Mapping[str, Event]) -> set[str]:
+    def _draw(self, plans: Sequence[_Plan], events: Mapping[_Of, Event]) -> set[str]:
         """Write the alerts of groups as their states have them; the keys of those to be tried again."""
         again: set[str] = set()
         jobs = []
@@ -345,7 +350,7 @@ class AlertWriter:
             if isinstance(result, VersionConflictError)
         }
 
-    def _events_write(self, job: _Job, events: Mapping[str, Event]) -> list[Write]:
+    def _events_write(self, job: _Job, events: Mapping[_Of, Event]) -> list[Write]:
         """The events that an alert carries, where they are not there yet."""
         burst, revision = job.burst, job.plan.version
         existing = self._documents.read(EVENTS, burst.id)
@@ -354,13 +359,14 @@ class AlertWriter:
         known: dict[str, Event] = {s["id"]: s["event"] for s in existing.body["samples"]} if existing else {}
         if list(known) == burst.samples:
             return []
-        missing = [i for i in burst.samples if i not in known and i not in events]
+        fresh = {i: events[key] for i in burst.samples if (key := (job.plan.key, i)) in events}
+        missing = [i for i in burst.samples if i not in known and i not in fresh]
         fetched: list[StoredEvent] = self.store.events(missing) if missing else []
         found = {**known, **{stored.id: sample_of(stored.event) for stored in fetched}}
         samples = [
-            {"id": i, "event": found[i] if i in found else sample_of(events[i])}
+            {"id": i, "event": found[i] if i in found else sample_of(fresh[i])}
             for i in burst.samples
-            if i in found or i in events
+            if i in found or i in fresh
         ]
         body = {"id": burst.id, "revision": revision, "samples": samples}
         return [Write(EVENTS, burst.id, body, existing.version if existing else 0)]

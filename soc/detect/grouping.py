@@ -48,6 +48,7 @@ MAX_VALUE = 1_000
 """Characters of one value in what an alert says; a longer one is cut."""
 ABOUT_VALUES = 5
 ABOUT_FIELDS = (
+    "soc.why",
     "host.name",
     "user.name",
     "source.ip",

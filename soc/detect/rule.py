@@ -54,6 +54,12 @@ class Logsource:
         return {name: value for name, value in pairs if value}
 
 
+def _extensions() -> Mapping[str, Any]:
+    from soc.detect.beyond.extensions import KINDS  # it needs `duration` from here
+
+    return KINDS
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule of Sigma, compiled.
@@ -132,8 +138,21 @@ class Rule:
 
     @property
     def group_by(self) -> tuple[str, ...]:
-        """Fields that make one alert of hits (`soc.group_by`); empty: host, else user, else address."""
-        return tuple(self.attributes.get("soc.group_by", ()))
+        """Fields that make one alert of hits: `soc.group_by`, else what the extension counts by; empty: host,
+        else user, else address."""
+        stated = tuple(self.attributes.get("soc.group_by", ()))
+        return stated if stated or not self.beyond else self._extension.group_by
+
+    @property
+    def beyond(self) -> str:
+        """The extension that decides what of the rule's hits counts, such as `soc.new_term`; "" for none."""
+        return next((key for key in self.attributes if key in _extensions()), "")
+
+    @property
+    def _extension(self) -> Any:
+        from soc.detect.beyond.extensions import extension_of
+
+        return extension_of(self.attributes)
 
     @property
     def window(self) -> timedelta:

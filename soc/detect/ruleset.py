@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soc import __version__, content, yamlio
+from soc.detect.beyond.extensions import KINDS, extension_of, unusable
+from soc.detect.beyond.extensions import check as check_extensions
 from soc.detect.cache import Cache, Entry, Finding, Record
 from soc.detect.exceptions import model as exceptions
 from soc.detect.logsources import Declared, Logsources, declared_in
@@ -243,6 +245,13 @@ class _Loader:
             (NOTHING, "") if record.kind == "correlation" else self.logsources.condition(logsource)
         )
         detection = NOTHING if record.tree is None else self.cache.table.predicate(record.tree)
+        predicate = _both(source, detection)
+        fields, undecidable = record.fields, record.undecidable or unusable(record.attributes)
+        if undecidable:
+            predicate = _both(source, NOTHING)
+        elif (beyond := extension_of(record.attributes)) is not None:
+            predicate = And((*predicate.parts, beyond.requirement))
+            fields = tuple(sorted({*fields, *(t.field for t in tests(beyond.requirement) if t.field)}))
         return Rule(
             id=record.id,
             title=record.title,
@@ -259,14 +268,14 @@ class _Loader:
             logsource=logsource,
             path=path,
             line=record.line,
-            predicate=_both(source, detection),
+            predicate=predicate,
             source=source,
-            fields=record.fields,
+            fields=fields,
             version=self.version(record.version, logsource, source),
             attributes=record.attributes,
             correlation=record.definition,
             blind=blind,
-            undecidable=record.undecidable,
+            undecidable=undecidable,
             origin=origin,
             related=record.related,
             commit=self.commit,
@@ -295,7 +304,7 @@ class _Loader:
         selection.apply_selection(self.rules, selection.load_selection(folders), self.problems)
 
 
-def _both(source: Predicate, detection: Predicate) -> Predicate:
+def _both(source: Predicate, detection: Predicate) -> And:
     if isinstance(detection, And):
         return And((source, *detection.parts))
     return And((source, detection))
@@ -426,6 +435,8 @@ def _attributes(document: yamlio.YamlDocument, problems: list[Problem]) -> dict[
                 duration(str(setting))
             except ValueError as error:
                 problem(str(error), key)
-        elif str(key).startswith("soc."):
-            problem(f"unknown setting {key!r}; known are soc.group_by, soc.playbooks, soc.window", str(key))
+        elif str(key).startswith("soc.") and key not in KINDS:
+            known = ", ".join(sorted([*_LISTS, "soc.window", *KINDS]))
+            problem(f"unknown setting {key!r}; known are {known}", str(key))
+    check_extensions(value, problem, single="detection" in document.data)
     return {str(k): v for k, v in value.items()}

@@ -131,9 +131,11 @@ class Sweeper:
     ) -> None:
         """`rules`: all of them; those that cannot be evaluated on single events are left out and counted.
 
-        `name`: whose position; `batch`: events at a time, at most `BATCH`; `stages`: see `soc.detect.stage`;
-        `commit`: of the published set that the rules are.
+        `name`: whose position; `batch`: events at a time, at most `BATCH`; `stages`: see `soc.detect.stage`.
+        The extensions of the rules come before them, always: without them their rules would fire on
+        everything. `commit`: of the published set that the rules are.
         """
+        from soc.detect.beyond.stage import stages_for
         from soc.detect.exceptions.companions import Hidden, companions
         from soc.detect.matcher import Matcher
 
@@ -147,7 +149,7 @@ class Sweeper:
         self.ruleset = ledger.ruleset_id(self.rules)
         self._matcher: Matcher = Matcher([*self.rules, *companions(self.rules)])
         self._hidden = Hidden(self.rules)
-        self._stages = list(stages)
+        self._stages: list[Stage] = [*stages_for(store, self.rules, dry_run=dry_run), *stages]
         self._writer = AlertWriter(store, register=register, dry_run=dry_run, fence=self._fence)
         self._sight = Sight(store)
         self._position: Document | None = None
@@ -320,6 +322,10 @@ class Sweeper:
         for rule, undecided in staged.undecided.items():
             tally.count(rule, undecided=undecided)
             result.undecided += undecided
+        for rule, held in staged.held.items():
+            tally.count(rule, matched=-held)
+            result.by_rule.setdefault(rule, [0, 0])[0] -= held
+            result.hits -= held
         for note in staged.notes:
             tally.note(note, _now())
             result.notes.append(note)

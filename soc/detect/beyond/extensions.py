@@ -1,0 +1,146 @@
+"""The extensions that there are, each with its parameters, defaults and what it asks of an event.
+
+Spans are in microseconds. Field names are those of the store (ECS), as with `soc.group_by`. An event that
+lacks a field which the extension cannot do without is no hit of the rule: `requirement` is part of the
+predicate, so that what a rule cannot see is told in the same way as for any other field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from soc.detect.beyond import schema
+from soc.detect.beyond.schema import Complain, Param, Schema
+from soc.detect.predicate import And, Op, Or, Predicate, Test
+
+DAY = 86_400_000_000
+HOUR = 3_600_000_000
+MINUTE = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewTerm:
+    """`soc.new_term`: a hit counts when the combination of values of `fields` was not seen within `within`.
+
+    `learn`: how long after the rule's first hit, in event time, everything is only learnt. `most`:
+    combinations remembered; beyond it the oldest are forgotten.
+    """
+
+    KEY: ClassVar[str] = "soc.new_term"
+    SCHEMA: ClassVar[Schema] = {
+        "fields": Param(schema.names, required=True),
+        "within": Param(schema.span),
+        "learn": Param(schema.span),
+        "most": Param(schema.whole(100, 1_000_000)),
+    }
+    fields: tuple[str, ...]
+    within: int = 30 * DAY
+    learn: int = 7 * DAY
+    most: int = 100_000
+
+    @property
+    def requirement(self) -> Predicate:
+        """Every field has a value."""
+        return _all(self.fields)
+
+    @property
+    def group_by(self) -> tuple[str, ...]:
+        """Nothing: the entity of the event, as for any rule."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """`soc.indicator`: a hit counts when a value of `fields` is an indicator that is valid at the event's
+    time.
+
+    `types`: only indicators of these types (default: all). `confidence`: at least this much, 0 to 100; an
+    indicator that names none counts as 0. `max_age`: only those that a source has named, or named again,
+    within this time before the event (default: no limit).
+    """
+
+    KEY: ClassVar[str] = "soc.indicator"
+    TYPES: ClassVar[tuple[str, ...]] = ("ipv4-addr", "ipv6-addr", "domain-name", "url", "file", "email-addr")
+    SCHEMA: ClassVar[Schema] = {
+        "fields": Param(schema.names, required=True),
+        "types": Param(schema.choices(*TYPES)),
+        "confidence": Param(schema.whole(0, 100)),
+        "max_age": Param(schema.span),
+    }
+    fields: tuple[str, ...]
+    types: tuple[str, ...] = TYPES
+    confidence: int = 0
+    max_age: int = 0
+
+    @property
+    def requirement(self) -> Predicate:
+        """One of the fields has a value."""
+        tests = tuple(Test(name, Op.EXISTS) for name in self.fields)
+        return tests[0] if len(tests) == 1 else Or(tests)
+
+    @property
+    def group_by(self) -> tuple[str, ...]:
+        """Nothing: the entity of the event, as for any rule."""
+        return ()
+
+
+def _all(fields: tuple[str, ...]) -> Predicate:
+    return And(tuple(Test(name, Op.EXISTS) for name in fields))
+
+
+Extension = NewTerm | Indicator
+KINDS: Mapping[str, Callable[..., Extension]] = {kind.KEY: kind for kind in (NewTerm, Indicator)}
+"""Name of the setting to its extension."""
+
+_SCHEMAS: Mapping[str, Schema] = {kind.KEY: kind.SCHEMA for kind in (NewTerm, Indicator)}
+
+
+def check(attributes: Mapping[Any, Any], complain: Complain, *, single: bool = True) -> None:
+    """Complain of everything that is wrong with the extensions among the attributes of a document.
+
+    `single`: whether it is a rule with a detection, which alone can have one.
+    """
+    there = [key for key in attributes if key in KINDS]
+    for key in there:
+        if not single:
+            complain(f"{key} is for rules with a `detection`; correlations and filters cannot have it", key)
+        _read(key, attributes[key], complain)
+    for key in there[1:]:
+        complain(f"a rule has one extension, and {there[0]} stands here already; write a second rule", key)
+
+
+def _read(key: str, value: Any, complain: Complain) -> Extension | None:
+    def below(message: str, *at: str) -> None:
+        complain(f"{key}: {message}", key, *at)
+
+    params = schema.read(_SCHEMAS[key], value, below)
+    if params is None:
+        return None
+    made = KINDS[key](**params)
+    wrong = getattr(made, "wrong", "")
+    if wrong:
+        below(wrong)
+        return None
+    return made
+
+
+def unusable(attributes: Mapping[str, Any]) -> str:
+    """Why a rule with these attributes must not run as if it were an ordinary one; "" when nothing is wrong.
+
+    Without its extension it would fire on everything that the extension was to choose from.
+    """
+    for key, value in attributes.items():
+        if key in KINDS:
+            if _read(key, value, lambda *_: None) is None:
+                return f"its setting {key} is malformed"
+        elif key.startswith("soc.") and isinstance(value, dict):
+            return f"its setting {key} is not known"
+    return ""
+
+
+def extension_of(attributes: Mapping[str, Any]) -> Extension | None:
+    """The extension that a rule's attributes ask for; None when there is none, or it is malformed."""
+    key = next((key for key in KINDS if key in attributes), None)
+    return None if key is None else _read(key, attributes[key], lambda *_: None)

@@ -1,0 +1,127 @@
+"""The stage that gives each hit of a rule with an extension to that extension, and lets the others pass.
+
+An *evaluator* decides for one rule. It gets the hits of each batch by time and gives back those that count,
+with `soc.why` on the event: the sentence that the alert shows. What is decided when the feed is caught up
+(silence, a flat line) it gives back as hits of its own making, whose ids are drawn from what they are about:
+however often they come, they are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from soc.detect.beyond import extensions
+from soc.detect.grouping import Hit
+from soc.detect.rule import Rule
+from soc.detect.stage import Staged
+from soc.store.contract import Store
+
+WHY = "soc.why"
+"""Field of a hit that counts: why it does, in a sentence."""
+
+
+class Evaluator(Protocol):
+    """Decides what counts of the hits of one rule."""
+
+    def begin(self) -> None:
+        """A run of the sweep begins: read again what others may have changed."""
+
+    def take(self, hits: Sequence[Hit], *, replay: bool) -> list[Hit]:
+        """The hits of a batch that count, told why; `replay` as for `soc.detect.stage.Stage.take`."""
+
+    def finish(self, watermark: int) -> list[Hit]:
+        """What counts now that no event before `watermark` is expected any more."""
+
+    def notes(self) -> list[str]:
+        """What the ledger should hold of this run; called once at its end."""
+
+
+def told(hit: Hit, why: str, more: Mapping[str, object] | None = None) -> Hit:
+    """A hit that counts, and why."""
+    return hit._replace(event={**hit.event, **(more or {}), WHY: why})
+
+
+def span_text(micros: int) -> str:
+    """A span in the largest unit that divides it: `30d`, `12h`, `90m`."""
+    for unit, size in (("d", extensions.DAY), ("h", extensions.HOUR), ("m", extensions.MINUTE)):
+        if micros % size == 0:
+            return f"{micros // size}{unit}"
+    return f"{micros // 1_000_000}s"
+
+
+class BeyondStage:
+    """All extensions of a set of rules."""
+
+    def __init__(self, store: Store, rules: Sequence[Rule], *, dry_run: bool = False) -> None:
+        self._rules = {rule.id: rule for rule in rules if rule.runnable and rule.beyond}
+        shared = Shared(store, dry_run=dry_run)
+        self._evaluators = {id_: evaluator_of(shared, rule) for id_, rule in self._rules.items()}
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """The rules that have an extension."""
+        return [*self._rules.values()]
+
+    def begin(self) -> None:
+        """See `soc.detect.stage.Stage.begin`."""
+        for evaluator in self._evaluators.values():
+            evaluator.begin()
+
+    def take(self, hits: Sequence[Hit], *, replay: bool) -> Staged:
+        """See `soc.detect.stage.Stage.take`."""
+        staged = Staged([])
+        mine: dict[str, list[Hit]] = {}
+        for hit in hits:
+            if hit.rule.id in self._evaluators:
+                mine.setdefault(hit.rule.id, []).append(hit)
+            else:
+                staged.hits.append(hit)
+        for id_, own in mine.items():
+            own.sort(key=lambda h: (h.time, h.id))
+            left = self._evaluators[id_].take(own, replay=replay)
+            staged.hits += left
+            staged.held[id_] = len(own) - len(left)
+        return staged
+
+    def finish(self, watermark: int) -> Staged:
+        """See `soc.detect.stage.Stage.finish`."""
+        staged = Staged([])
+        for id_, evaluator in self._evaluators.items():
+            made = evaluator.finish(watermark)
+            staged.hits += made
+            if made:
+                staged.held[id_] = -len(made)
+            staged.notes += [f"{self._rules[id_].title}: {note}" for note in evaluator.notes()]
+        return staged
+
+
+class Shared:
+    """What the evaluators of one stage have in common: the store, and the indicators known to it."""
+
+    def __init__(self, store: Store, *, dry_run: bool) -> None:
+        self.store = store
+        self.dry_run = dry_run
+
+
+def evaluator_of(shared: Shared, rule: Rule) -> Evaluator:
+    """The evaluator of a rule that has an extension."""
+    extension = extensions.extension_of(rule.attributes)
+    if extension is None:
+        raise ValueError(f"{rule.id} has no sound extension")  # such a rule is undecidable, and not run
+    return _MAKERS[type(extension)](shared, rule, extension)
+
+
+def _new_term(shared: Shared, rule: Rule, extension: extensions.NewTerm) -> Evaluator:
+    from soc.detect.beyond.new_term import NewTerms
+
+    return NewTerms(shared.store, rule, extension, dry_run=shared.dry_run)
+
+
+_MAKERS: Mapping[type, Callable[..., Evaluator]] = {extensions.NewTerm: _new_term}
+
+
+def stages_for(store: Store, rules: Sequence[Rule], *, dry_run: bool = False) -> list[BeyondStage]:
+    """The stage for the extensions of these rules; none when no rule has one."""
+    stage = BeyondStage(store, rules, dry_run=dry_run)
+    return [stage] if stage.rules else []
