@@ -86,7 +86,7 @@ def scan(
     problems = [*ruleset.errors, *problems]
     if problems and not keep_going:
         raise ContentError(problems, hint="correct this, or leave it out with --keep-going")
-    scanner = work.Scanner(Matcher(ruleset.rules), collectors, context)
+    scanner = work.Scanner(Matcher(work.alone(ruleset.rules)), collectors, context)
     settle()
     hits = _scanned(s, scanner, sources, jobs)
     if s.out.is_table:

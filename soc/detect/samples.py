@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from soc import yamlio
 from soc.content import beside
+from soc.detect.beyond.memory import forget
 from soc.errors import ContentError, Place, Problem, Severity
 
 if TYPE_CHECKING:
@@ -303,6 +304,8 @@ class Bench:
 
     def _swept(self, rule: Rule, case: Case, events: list[Event]) -> CaseResult:
         sweeper = self._sweeper(rule)
+        if rule.beyond or self.rules:
+            forget(self._store)  # each case is a world of its own
         refused = self._append(rule, case, events)
         hits, undecided = sweeper.run().by_rule.get(rule.id, (0, 0))
         fault = _wrong_input(case, events) or refused or _wrong_verdict(rule, case, events, hits, undecided)

@@ -352,15 +352,23 @@ def remarks(ruleset: Ruleset, tally: Tally) -> list[str]:
         out.append(f"{left_out} left out: only rules on single events are evaluated")
     if text := selection.left_out(ruleset.rules):
         out.append(text)
+    if beyond := [rule for rule in ruleset.runnable if rule.beyond]:
+        left_out = counted(len(beyond), "rule")
+        out.append(f"{left_out} left out: they ask what was before, which only a store knows (soc sweep)")
     out += tally.remarks
     for rule_id, count in sorted(tally.undecided.items()):
         rule = ruleset.by_id[rule_id]
         out.append(f"{rule.place}: undecided on {count} events, an expression ran out of time ({rule.title})")
     out.append(
         f"{counted(tally.events, 'event')} in {counted(tally.files, 'file')} "
-        f"against {counted(len(ruleset.runnable), 'rule')}"
+        f"against {counted(len(alone(ruleset.runnable)), 'rule')}"
     )
     return out
+
+
+def alone(rules: Iterable[Rule]) -> list[Rule]:
+    """The rules that can be decided from files alone: without those that ask what a store remembers."""
+    return [rule for rule in rules if not rule.beyond]
 
 
 def counted(number: int, noun: str) -> str:

@@ -392,7 +392,7 @@ def estimate(store: Store, rules: Sequence[Rule], start: Start) -> Estimate:
         events = store.status().events
     else:
         events = sum(1 for _ in store.search(EVERYTHING, since=start.since))
-    matcher = Matcher([rule for rule in rules if rule.runnable])
+    matcher = Matcher([rule for rule in rules if rule.runnable and not rule.beyond])
     sampled = hits = 0
     spans: set[tuple[str, int]] = set()
     for stored in store.search(EVERYTHING, since=start.since, limit=SAMPLE, newest_first=True):
