@@ -1,8 +1,8 @@
 """Regular expressions that mean what PCRE means and cannot hang.
 
 RE2 where the pattern allows, else the `regex` module with a timeout: a search that runs out of time
-is *undecided*, never "no match". The differences of the engines are settled here, in one place
-(docs/sigma-semantics.md holds the table).
+is *undecided*, never "no match". What the engines differ in is settled before they see the pattern, in
+`soc.detect.pcre` (docs/sigma-semantics.md holds the table).
 """
 
 from __future__ import annotations
@@ -19,30 +19,27 @@ TIMEOUT = 0.1
 
 
 class PatternError(ValueError):
-    """A pattern that no engine accepts."""
+    """A pattern that is no regular expression of PCRE, or that no engine accepts."""
 
 
 class Compiled:
     """A compiled pattern. `search` says True, False, or None when it ran out of time."""
 
-    __slots__ = ("_backtracking", "_before_newline", "_linear", "engine")
+    __slots__ = ("_backtracking", "_linear", "engine")
 
     def __init__(self, pattern: str, flags: str) -> None:
         self._linear = _linear(pattern, flags)
         self._backtracking = None if self._linear is not None else _backtracking(pattern, flags)
-        # in PCRE `$` also holds before a line end that closes the text; in RE2 only at the very end
-        self._before_newline = "$" in pattern and "\\z" not in pattern
         self.engine = "re2" if self._linear is not None else "regex"
 
     def search(self, text: str) -> bool | None:
         """Whether the pattern is found anywhere in the text; None: undecided."""
         if self._linear is not None:
-            if not text.isascii():
+            try:
+                return self._linear.search(text) is not None
+            except UnicodeEncodeError:
                 # half of a surrogate pair, which only JSON escapes can bring, is no character for RE2
-                text = text.encode("utf-8", "replace").decode()
-            if self._linear.search(text) is not None:
-                return True
-            return self._before_newline and text[-1:] == "\n" and self._linear.search(text[:-1]) is not None
+                return self._linear.search(_whole_characters(text)) is not None
         assert self._backtracking is not None  # noqa: S101 - one of the two engines is always set
         try:
             return self._backtracking.search(text, timeout=TIMEOUT) is not None
@@ -50,30 +47,33 @@ class Compiled:
             return None
 
 
+def _whole_characters(text: str) -> str:
+    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+
+
 def _linear(pattern: str, flags: str) -> re2._Regexp | None:
     import re2
 
+    from soc.detect import pcre
+
     options = re2.Options()
     options.log_errors = False
-    letters = "".join(letter for letter in flags if letter in "ims")
     try:
-        return re2.compile(f"(?{letters}:{pattern})" if letters else pattern, options)
-    except re2.error:
+        return re2.compile(pcre.for_re2(pattern, flags), options)
+    except pcre.PatternSyntaxError as error:
+        raise PatternError(f"{error}") from None
+    except (re2.error, pcre.NotLinearError, UnicodeEncodeError):
         return None
 
 
 def _backtracking(pattern: str, flags: str) -> regex.Pattern[str]:
     import regex
 
-    value = regex.VERSION0
-    if "i" not in flags or pattern.isascii():
-        # \w, \d, \s and \b are about ASCII in PCRE and RE2; the flag would also keep É from equalling é
-        value |= regex.ASCII
-    for letter, flag in (("i", regex.IGNORECASE), ("m", regex.MULTILINE), ("s", regex.DOTALL)):
-        if letter in flags:
-            value |= flag
+    from soc.detect import pcre
+
     try:
-        return regex.compile(pattern, value)
+        expression, ascii_ = pcre.for_regex(pattern, flags)
+        return regex.compile(expression, regex.VERSION0 | (regex.ASCII if ascii_ else regex.UNICODE))
     except regex.error as error:
         raise PatternError(f"{error}") from None
 
