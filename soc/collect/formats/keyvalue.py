@@ -39,3 +39,17 @@ def netfilter(text: str) -> dict[str, Any]:
     if flags:
         out["flags"] = flags
     return out
+
+
+def csv(text: str) -> dict[str, Any]:
+    """The values of a comma-separated text by their numbers from `0` (RFC 4180: quotes, doubled quotes).
+
+    A syslog header before it belongs to the first. A value too long for the reader is parted at every comma.
+    """
+    from csv import Error, reader
+
+    try:
+        row = next(reader([text.replace("\0", "").replace("\n", " ").replace("\r", " ")]), [])
+    except Error:
+        row = text.split(",")
+    return {str(number): value for number, value in enumerate(row)}

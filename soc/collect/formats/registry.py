@@ -79,6 +79,7 @@ FORMATS: Mapping[str, Format] = {
 PARSERS: Mapping[str, str] = {
     "kv": "keyvalue:parse",
     "netfilter": "keyvalue:netfilter",
+    "csv": "keyvalue:csv",
     "json": "jsonlines:inner",
 }
 """Names of inner parsers (`parse: {from: message, as: kv}`): text to mapping, empty where there is none."""

@@ -21,3 +21,18 @@ def test_hostile_text_takes_no_more_than_its_length(text: str) -> None:
     start = time.process_time()
     keyvalue.parse(text)
     assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('1,a,"b,c","d ""e""",', ["1", "a", "b,c", 'd "e"', ""]),
+        ("", []),
+        ('a,"open', ["a", "open"]),
+        ("\0a,b", ["a", "b"]),
+        ("a," + "b" * 200_000, ["a", "b" * 200_000]),
+    ],
+)
+def test_columns_are_numbered(text: str, values: list[str]) -> None:
+    """Quotes keep commas; an open quote and a null byte do no harm."""
+    assert keyvalue.csv(text) == {str(n): value for n, value in enumerate(values)}
