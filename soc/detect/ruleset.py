@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -141,6 +142,32 @@ def load_rules(
         loader.decide([folder for folder in folders if folder.is_dir()])
         loader.cache.save(loader.used)
     return Ruleset(list(loader.rules.values()), loader.problems, tuple(folders), tuple(loader.exemptions))
+
+
+def compile_texts(
+    texts: Mapping[str, bytes], folders: Sequence[Path], *, progress: Progress | None = None
+) -> list[tuple[str, Entry]]:
+    """Rule files that are not in a folder yet, compiled as they would be in these folders.
+
+    What is compiled is kept in the cache of the folders, so that loading them afterwards is quick.
+    """
+    pipelines = load_pipelines([content.shipped("rules"), *(f for f in folders if f.is_dir())])
+    cache = _cache(True, pipelines, folders)
+    out = []
+    with collection_paused(), tempfile.TemporaryDirectory(prefix="soc-rules-") as scratch:
+        path = Path(scratch, "rule.yml")
+        for done, (name, raw) in enumerate(texts.items(), 1):
+            digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
+            entry = cache.entries.get(digest)
+            if entry is None:
+                path.write_bytes(raw)
+                entry = _compile_file(path, pipelines, cache)
+                cache.add(digest, entry)
+            out.append((name, entry))
+            if progress:
+                progress(done, len(texts))
+    cache.save(set(cache.entries))
+    return out
 
 
 def _cache_folder(where: Path | bool | None) -> Path | None:

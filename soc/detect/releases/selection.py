@@ -29,7 +29,7 @@ from soc.detect.releases.layers import SELECTION
 from soc.detect.rule import Rule
 from soc.errors import ContentError, Place, Problem, Severity
 
-_REPLACED_BY = {"obsolete": "obsolete", "obsoletes": "obsolete", "merged": "merged", "renamed": "renamed"}
+REPLACED_BY = {"obsolete": "obsolete", "obsoletes": "obsolete", "merged": "merged", "renamed": "renamed"}
 """Kinds of `related` by which a rule takes the place of the one that it names (Sigma 2.1, `related`)."""
 
 
@@ -65,7 +65,7 @@ class Selection:
             if rule.id in out or rule.off or rule.undecidable or rule.blind:
                 continue  # what cannot fire itself takes nobody's place
             for target, kind in rule.related:
-                if kind in _REPLACED_BY and target != rule.id and target not in chosen:
+                if kind in REPLACED_BY and target != rule.id and target not in chosen:
                     out.setdefault(target, (f"{rule.title} took its place ({kind})", str(rule.place)))
         known = {rule.id for rule in rules}
         return {id_: said for id_, said in out.items() if id_ in known}

@@ -1,0 +1,78 @@
+"""`soc rule import` and what follows from it, as a user calls them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.detect.releases.test_importer import FIRST, A, B, D, rule, zipped
+from tests.harness import soc
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a configuration that names a folder of rules."""
+    (tmp_path / "soc.yml").write_text("store: store\ncontent: {rules: [rules]}\n")
+    return tmp_path
+
+
+def test_import_and_what_it_says(place: Path) -> None:
+    """A first import, a look at the next release, the import of it, with exit codes for CI."""
+    zipped(place / "1.zip", FIRST)
+    first = soc("rule", "import", "1.zip", cwd=place).ok()
+    assert "3 rules; 3 new" in first.err
+    assert first.out == ""
+    second = {"rules/windows/a.yml": rule(A, "A", value="2"), "rules/bad.yml": b"title: [\n"}
+    zipped(place / "2.zip", second)
+    look = soc("rule", "import", "2.zip", "--dry-run", "--output", "json", cwd=place).failed(5)
+    assert [row["change"] for row in look.json] == ["changed", "removed", "removed", "left out"]
+    assert "dry run" in look.err
+    assert soc("rule", "import", "1.zip", cwd=place).ok().err.count("there already") == 1
+    soc("rule", "import", "2.zip", cwd=place).failed(5)
+    listed = soc("rule", "list", "--origin", "sigmahq", "--output", "json", cwd=place).ok()
+    assert [row["title"] for row in listed.json] == ["A"]
+
+
+def test_edits_stop_an_import_with_a_conflict(place: Path) -> None:
+    """Exit 3 names the file; --discard-edits asks first."""
+    soc("rule", "import", zipped(place / "1.zip", FIRST), cwd=place).ok()
+    edited = place / "rules/upstream/sigmahq/rules/windows/a.yml"
+    edited.write_bytes(rule(A, "Edited"))
+    source = zipped(place / "2.zip", {"rules/d.yml": rule(D, "D")})
+    refused = soc("rule", "import", source, cwd=place).failed(3)
+    assert "rules/windows/a.yml (edited)" in refused.err
+    soc("rule", "import", source, "--discard-edits", cwd=place).failed(2)
+    assert edited.read_bytes() == rule(A, "Edited")
+    soc("rule", "import", source, "--discard-edits", "--yes", cwd=place).ok()
+    assert not edited.exists()
+
+
+def test_import_without_a_place_or_a_release(tmp_path: Path) -> None:
+    """Usage errors say what to do."""
+    zipped(tmp_path / "1.zip", FIRST)
+    assert "--to" in soc("rule", "import", "1.zip", cwd=tmp_path).failed(2).err
+    assert "no such file" in soc("rule", "import", "none.zip", "--to", "rules", cwd=tmp_path).failed(2).err
+    done = soc("rule", "import", "1.zip", "--to", "rules", cwd=tmp_path).ok()
+    assert "content: {rules: [rules]}" in done.err
+
+
+def test_the_list_shows_what_holds_and_why(place: Path) -> None:
+    """State, effective level and the deciding line are shown; show names every file that decided."""
+    soc("rule", "import", zipped(place / "1.zip", FIRST), cwd=place).ok()
+    (place / "rules/selection.yml").write_text("exclude:\n  - id: [" + B + "]\n    reason: not ours\n")
+    (place / "rules/overrides.yml").write_text(
+        f"overrides:\n  - match: {{id: {A}}}\n    set: {{level: critical, mode: shadow}}\n"
+    )
+    listed = soc("rule", "list", "--origin", "sigmahq", "--output", "json", cwd=place).ok()
+    rows = {row["title"]: row for row in listed.json}
+    assert (rows["A"]["level"], rows["A"]["mode"]) == ("critical", "shadow")
+    assert rows["B"]["state"] == "not selected"
+    assert "1 rule not selected: 1 excluded by the selection" in listed.err
+    assert "1 in shadow" in listed.err
+    shown = soc("rule", "show", B, "--output", "json", cwd=place).ok().json
+    assert shown["why"] == "excluded by the selection: not ours"
+    assert shown["decided"] == [f"state: {place}/rules/selection.yml:2:5"]
+    only = soc("rule", "list", "--state", "not-selected", "--output", "json", cwd=place).ok()
+    assert [row["title"] for row in only.json] == ["B"]
+    assert "unknown state" in soc("rule", "list", "--state", "odd", cwd=place).failed(2).err
