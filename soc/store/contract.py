@@ -69,11 +69,14 @@ class FeedBatch:
     """Some events in commit order and the position after them.
 
     `notes` says what the ledger should hold: a shard read again after a restore, an index that was gone.
+    `passed`: how many more events lie before this position, and were passed over because the predicate that
+    was asked for is certainly not true of them.
     """
 
     events: list[StoredEvent]
     position: Position
     notes: tuple[str, ...] = ()
+    passed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +219,24 @@ class Store(ABC):
         """The position after every event whose append had returned before this call."""
 
     @abstractmethod
-    def feed(self, position: Position, *, limit: int = 10_000) -> Iterator[FeedBatch]:
+    def feed(
+        self,
+        position: Position,
+        *,
+        limit: int = 10_000,
+        narrow: Predicate | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[FeedBatch]:
         """Events committed after `position`, each exactly once, in batches of at most `limit`.
 
         Ends when it has caught up with what was acknowledged at the start of the call. The position of
         the last batch is where to go on; a batch without events may still move it.
+
+        `narrow`: events on which this predicate is certainly neither true nor undecided may be passed over;
+        the batches count them. What comes is not decided: whoever asked evaluates the predicate. `since`,
+        `until`: only events with `since <= @timestamp < until` come and are counted; both are taken down to
+        the millisecond, which is what every store keeps.
         """
 
     # documents

@@ -34,6 +34,7 @@ from soc.store.elastic_connection import PATIENCE, TIMEOUT, Connection
 from soc.store.elastic_documents import AuditLog, Documents, refresh
 from soc.store.elastic_events import Appender
 from soc.store.elastic_feed import Feed
+from soc.store.elastic_narrow import Narrow
 from soc.store.elastic_schema import Names
 from soc.store.elastic_search import Search
 from soc.store.elastic_setup import Setup
@@ -109,9 +110,17 @@ class ElasticStore(Store):
         """See `Store.head`."""
         return self._feed.head()
 
-    def feed(self, position: Position, *, limit: int = 10_000) -> Iterator[FeedBatch]:
+    def feed(
+        self,
+        position: Position,
+        *,
+        limit: int = 10_000,
+        narrow: Predicate | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[FeedBatch]:
         """See `Store.feed`."""
-        return self._feed.read(position, limit)
+        return self._feed.read(position, limit, Narrow(narrow, since, until))
 
     def read(self, kind: str, id: str) -> Document | None:  # noqa: A002 - the term of the contract
         """See `Store.read`."""

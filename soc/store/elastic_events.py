@@ -16,7 +16,7 @@ from soc.event import moment as parse_moment
 from soc.event import timestamp as as_text
 from soc.store.contract import Fate, Incoming, Outcome, StoredEvent
 from soc.store.elastic_connection import Connection, RefusedError, TransientError, missing_privilege
-from soc.store.elastic_schema import EXACT, OTHER, WIDEN, Names, event_fields
+from soc.store.elastic_schema import EXACT, OTHER, OTHER_IGNORE_ABOVE, WIDEN, Names, event_fields
 from soc.store.embedded_codec import UnfitError, encode
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def pack(event: Event) -> dict[str, Any]:
     for name, value in event.items():
         if name not in _TOP:
             other[name] = value
+            if type(value) is not int and _too_long(value):
+                widen = True  # unlike other fields, `_ignored` does not tell
             continue
         top[name] = value
         if type(value) is not str and name in _KEYWORDS and _has_float(value):
@@ -53,6 +55,14 @@ def pack(event: Event) -> dict[str, Any]:
     if widen:
         top[WIDEN] = True
     return top
+
+
+def _too_long(value: Any) -> bool:
+    """Whether a value, or one of a list, is left out of the index of `OTHER`, which counts in UTF-16."""
+    if isinstance(value, str):
+        units = len(value)
+        return units > OTHER_IGNORE_ABOVE or (units * 2 > OTHER_IGNORE_ABOVE and not value.isascii())
+    return isinstance(value, list) and any(map(_too_long, value))
 
 
 def _has_float(value: Any) -> bool:

@@ -29,7 +29,8 @@ EXACT = "soc.exact"
 """Holds an event as JSON text that plain JSON numbers or text cannot say (integers beyond 64 bits …)."""
 
 WIDEN = "soc.widen"
-"""True on an event whose fields are not indexed because it lies in `EXACT`: every query includes it."""
+"""True on an event of which the index does not hold all: it lies in `EXACT`, a fraction stands in a keyword
+field, or a value is too long for `OTHER`. Every query includes it."""
 
 IGNORE_ABOVE = 8191
 """Longest indexed keyword, in characters: four bytes each stay below Lucene's 32,766 bytes."""
@@ -39,6 +40,9 @@ OTHER_IGNORE_ABOVE = 1024
 
 LOWER = "lower"
 """Sub-field with the lowercase normalizer: what candidates are looked for in."""
+
+UNINDEXED = ("event.original", "message", EXACT)
+"""Fields that are kept and cannot be searched for."""
 
 STAMP_PIPELINE = "soc-stamp"
 """Ingest pipeline that writes the authenticated user over whatever the client claims."""
@@ -193,7 +197,7 @@ def event_mappings() -> dict[str, Any]:
     """The mapping of an event index. `subobjects: false`: a dotted name is a name, not a path."""
     unindexed = {"type": "keyword", "index": False, "doc_values": False}
     properties: dict[str, Any] = {name: _mapping_of(kind) for name, kind in sorted(event_fields().items())}
-    properties |= dict.fromkeys(("event.original", "message", EXACT), unindexed)
+    properties |= dict.fromkeys(UNINDEXED, unindexed)
     properties[WIDEN] = {"type": "boolean"}
     properties[OTHER] = {"type": "flattened", "ignore_above": OTHER_IGNORE_ABOVE}
     return {"dynamic": False, "subobjects": False, "date_detection": False, "properties": properties}

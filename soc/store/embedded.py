@@ -59,6 +59,11 @@ def _micros(moment: datetime) -> int:
     return micros(moment.astimezone(UTC).isoformat())
 
 
+def _millisecond(moment: datetime) -> int:
+    """A moment in microseconds, taken down to the millisecond."""
+    return _micros(moment) // 1_000 * 1_000
+
+
 class EmbeddedStore(Store):
     """A store in a local folder (see `soc.store.contract.Store`)."""
 
@@ -198,22 +203,38 @@ class EmbeddedStore(Store):
         """As `Store.head`."""
         return self._position(self._last())
 
-    def feed(self, position: Position, *, limit: int = 10_000) -> Iterator[FeedBatch]:
+    def feed(
+        self,
+        position: Position,
+        *,
+        limit: int = 10_000,
+        narrow: Predicate | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[FeedBatch]:
         """As `Store.feed`; a batch is smaller than `limit` where events are large."""
-        return self._feed(position, self._last(), max(1, min(limit, MAX_BATCH)))
+        times = (
+            _MIN if since is None else _millisecond(since),
+            _MAX if until is None else _millisecond(until),
+        )
+        needles = Needles() if narrow is None else Needles.of(narrow)
+        return self._feed(position, self._last(), max(1, min(limit, MAX_BATCH)), needles, times)
 
-    def _feed(self, position: Position, end: int, limit: int) -> Iterator[FeedBatch]:
+    def _feed(
+        self, position: Position, end: int, limit: int, needles: Needles, times: tuple[int, int]
+    ) -> Iterator[FeedBatch]:
         seq, notes = self._resume(position)
         while seq < end or notes:
             rows, complete = self._database.page(
-                "SELECT seq, id, body FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-                (seq, end, limit),
+                "SELECT seq, id, body FROM events "
+                "WHERE seq > ? AND seq <= ? AND +time >= ? AND +time < ? ORDER BY seq LIMIT ?",
+                (seq, end, *times, limit),
                 PAGE_BYTES,
             )
             done = complete and len(rows) < limit
             seq = max(seq, end) if done else rows[-1][0]
-            events = [StoredEvent(id_, decode(body)) for _, id_, body in rows]
-            yield FeedBatch(events, self._position(seq), notes)
+            events = [StoredEvent(id_, decode(body)) for _, id_, body in rows if needles.may_match(body)]
+            yield FeedBatch(events, self._position(seq), notes, len(rows) - len(events))
             notes = ()
 
     def _uuid(self) -> str:

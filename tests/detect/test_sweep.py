@@ -33,7 +33,7 @@ from soc.detect.sweep import (
 )
 from soc.errors import ConflictError, StoreUnavailableError
 from soc.store import open_store
-from soc.store.contract import Document, FeedBatch, Position, Store, VersionConflictError, Write
+from soc.store.contract import Document, FeedBatch, Store, VersionConflictError, Write
 from soc.store.embedded import EmbeddedStore
 from tests.detect.world import BY_ADDRESS, SOURCE, START, append, check_whole, counts, event, open_at, rule
 
@@ -413,7 +413,7 @@ class Replayed(EmbeddedStore):
 
     batches: Sequence[FeedBatch] = ()
 
-    def feed(self, position: Position, *, limit: int = 10_000) -> Iterator[FeedBatch]:  # noqa: ARG002 - the contract's
+    def feed(self, *_: Any, **__: Any) -> Iterator[FeedBatch]:
         """The batches of the test."""
         yield from self.batches
 

@@ -11,12 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from soc.config import StoreSettings
+from soc.detect.predicate import And, Not, Op, Or, Predicate, Test, matches
 from soc.store.contract import (
     Fate,
     FeedBatch,
@@ -24,7 +25,7 @@ from soc.store.contract import (
     Store,
     StoredEvent,
 )
-from tests.store.helpers import ROOT, fates, ids, incoming, read_on
+from tests.store.helpers import ROOT, START, fates, ids, incoming, read_on
 from tests.store.worker import made
 
 # the feed
@@ -65,6 +66,63 @@ def test_batches_of_the_feed_are_bounded_and_each_position_goes_on(store: Store)
         seen += ids(batch.events)
         rest = ids(read_on(store, batch.position, limit=7)[0])
         assert sorted(seen + rest) == sorted(ids(events))
+
+
+WANTED = Test("url.query", Op.CONTAINS, "needle")
+
+
+def narrowed(store: Store, narrow: Predicate | None, **options: Any) -> tuple[list[StoredEvent], int]:
+    """What the feed gives from the beginning, and how many events it has passed over."""
+    batches = list(store.feed(store.beginning(), narrow=narrow, **options))
+    assert read_on(store, batches[-1].position)[0] == []
+    return [e for b in batches for e in b.events], sum(b.passed for b in batches)
+
+
+@pytest.mark.parametrize(
+    "narrow",
+    [
+        WANTED,
+        And((Test("soc.layer", Op.EQUALS, "1"), WANTED)),
+        Or((WANTED, Test("my.own", Op.EQUALS, "needle"))),
+        Or((WANTED, Not(WANTED))),
+        Test("message", Op.CONTAINS, "needle"),
+        None,
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("limit", [7, 10_000])
+def test_a_narrowed_feed_gives_all_that_may_match_and_counts_the_rest(
+    store: Store, narrow: Predicate | None, limit: int
+) -> None:
+    """Whatever a store passes over, nothing that is true is missing, and no event is uncounted."""
+    fields: dict[int, dict[str, Any]] = {
+        3: {"url.query": "a Needle here"},
+        40: {"my.own": "NEEDLE"},
+        41: {"message": "needle"},
+        77: {"url.query": ["x", "needle"]},
+    }
+    store.append([incoming(n, fields.get(n), layer=1 + n % 2) for n in range(100)])
+    events, passed = narrowed(store, narrow, limit=limit)
+    assert len(events) + passed == 100
+    assert len({e.id for e in events}) == len(events)
+    wanted = {
+        n for n in range(100) if narrow and matches(narrow, incoming(n, fields.get(n), layer=1 + n % 2).event)
+    }
+    assert {incoming(n).id for n in wanted} <= set(ids(events))
+    if narrow == WANTED:
+        assert passed > 90
+
+
+def test_a_feed_within_times_counts_nothing_else(store: Store) -> None:
+    """Bounds of time are taken down to the millisecond; the end is not part of it."""
+    store.append([incoming(n, {"url.query": "needle"} if n == 12 else {}) for n in range(30)])
+    since, until = START + timedelta(seconds=10, microseconds=400), START + timedelta(seconds=20)
+    events, passed = narrowed(store, None, since=since, until=until)
+    assert (len(events), passed) == (10, 0)
+    events, passed = narrowed(store, WANTED, since=since, until=until)
+    assert len(events) + passed == 10
+    assert incoming(12).id in ids(events)
+    assert narrowed(store, WANTED, since=START + timedelta(days=1)) == ([], 0)
 
 
 def test_the_feed_ends_with_what_was_there_at_its_start(store: Store) -> None:

@@ -11,12 +11,16 @@ from uuid import uuid4
 import pytest
 
 from soc.config import StoreSettings
+from soc.detect.predicate import And, Op, Or, Test
 from soc.errors import NotAuthorisedError, SocError
 from soc.store.contract import Fate, FeedBatch, Incoming, Position
 from soc.store.elastic import ElasticStore
 from soc.store.elastic_feed import Shard, _start
+from soc.store.elastic_narrow import GROUP_CLAUSES, REQUEST_CLAUSES, groups, packed_bodies
+from soc.store.elastic_query import leaves
 from tests.elastic_node import Node
 from tests.fault_proxy import Fault, FaultProxy, Kind
+from tests.store.helpers import incoming
 from tests.store.worker import made
 
 pytestmark = pytest.mark.elastic
@@ -248,3 +252,63 @@ def test_a_reader_without_the_privileges_is_told(secure_settings: StoreSettings)
         assert len(list(analyst.search())) == 3
         with pytest.raises(NotAuthorisedError, match="'monitor'"):
             analyst.head()
+
+
+# narrowed
+
+
+def many_rules(count: int) -> Or:
+    """As many predicates as that, of which number 7 is true of the marked events."""
+    return Or(
+        tuple(
+            And(
+                (
+                    Test("event.code", Op.EQUALS, str(n)),
+                    Test("process.command_line", Op.CONTAINS, f"tool {n} -x"),
+                )
+            )
+            for n in range(count)
+        )
+    )
+
+
+def test_many_predicates_are_asked_in_bounded_searches(store: ElasticStore) -> None:
+    """Hundreds of rules are several searches in several requests, and what they find comes once, in order."""
+    rules = many_rules(700)
+    found = groups(rules)
+    assert found is not None
+    assert len(found) > 2
+    assert all(leaves(query) <= GROUP_CLAUSES + 1 for query in found)
+    requests = list(packed_bodies([{"query": query} for query in found]))
+    assert all(sum(leaves(body["query"]) for body in some) <= REQUEST_CLAUSES for some in requests)
+    fields = {n: {"event.code": str(n), "process.command_line": f"C:\\tool {n} -x"} for n in (7, 8, 650)}
+    store.append([incoming(n, fields.get(n, {"event.code": "7"})) for n in range(1_000)])
+    for limit in (2, 10_000):
+        batches = list(store.feed(store.beginning(), narrow=rules, limit=limit))
+        assert [e.id for b in batches for e in b.events] == [incoming(n).id for n in (7, 8, 650)]
+        assert sum(b.passed for b in batches) == 997
+        assert all(len(b.events) <= limit for b in batches)
+
+
+def test_a_narrowed_feed_goes_on_from_any_batch(store: ElasticStore) -> None:
+    """Each position counts what lies before it, found or passed over, exactly once."""
+    store.append([incoming(n, {"event.code": str(n % 10)}) for n in range(200)])
+    wanted = Test("event.code", Op.EQUALS, "3")
+    batches = list(store.feed(store.beginning(), narrow=wanted, limit=6))
+    assert len(batches) > 3
+    for number, batch in enumerate(batches):
+        rest = list(store.feed(batch.position, narrow=wanted, limit=6))
+        left = batches[number + 1 :]
+        assert [e.id for b in rest for e in b.events] == [e.id for b in left for e in b.events]
+        assert sum(b.passed for b in rest) == sum(b.passed for b in left)
+
+
+def test_a_query_that_the_server_refuses_costs_no_event(store: ElasticStore, elastic_node: Node) -> None:
+    """Expensive queries may be switched off, or an index take shorter expressions: then all is read."""
+    store.append([incoming(n, {"process.name": f"tool{n}.exe"}) for n in range(20)])
+    (index,) = elastic_node.request("GET", f"/{store._names.events}/_settings")
+    elastic_node.request("PUT", f"/{index}/_settings", {"index.max_regex_length": 5})
+    for rules in (Test("process.name", Op.CONTAINS, "ool7.exe"), many_rules(400)):
+        batches = list(store.feed(store.beginning(), narrow=rules))
+        assert sum(b.passed for b in batches) == 0
+        assert sum(len(b.events) for b in batches) == 20
