@@ -49,6 +49,9 @@ MAX_VALUE = 1_000
 ABOUT_VALUES = 5
 ABOUT_FIELDS = (
     "soc.why",
+    "threat.enrichments.indicator.name",
+    "threat.enrichments.indicator.provider",
+    "threat.enrichments.indicator.marking.tlp",
     "host.name",
     "user.name",
     "source.ip",

@@ -227,9 +227,10 @@ def _samples(path: Path, collectors: Collectors) -> Iterator[Problem]:
     yield from samples.problems
     yield from enough(path, samples)
     for case in samples.cases:
-        if case.collector not in collectors:
-            message = f"there is no collector {case.collector!r}"
-            yield Problem("unknown_collector", message, case.place, hint="soc collector list")
+        for name in dict.fromkeys([case.collector, *(given.collector for given in case.given)]):
+            if name not in collectors:
+                message = f"there is no collector {name!r}"
+                yield Problem("unknown_collector", message, case.place, hint="soc collector list")
 
 
 def _duplicates(rules: Sequence[Rule]) -> Iterator[Problem]:

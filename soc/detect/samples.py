@@ -11,6 +11,10 @@ Beside `rules/onsite/x.yml` stands `rules/onsite/samples/x.yml`:
         timezone: Asia/Ho_Chi_Minh             # of times without a zone; UTC by default
         now: 2026-03-03T00:00:00Z              # when the lines were read: gives the year where there is none
         unreadable: true                       # the collector cannot read these lines, and that is the point
+        repeat: {times: 40, every: 1m}         # all of it so often, each time so much later
+        given:                                 # what was there before, and was swept before
+          - collector: indicators
+            lines: ['203.0.113.66']            # and timezone, now, repeat as above
 
 A case is true to life: the collector reads a file, the events go into an embedded store of its own, and the
 sweep raises what it raises. A case whose lines give no event, or cannot be read, has not shown anything and
@@ -23,16 +27,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from soc import yamlio
 from soc.content import beside
-from soc.detect.beyond.memory import forget
+from soc.detect.rule import duration
 from soc.errors import ContentError, Place, Problem, Severity
 
 if TYPE_CHECKING:
@@ -59,7 +64,11 @@ MIN_SILENT = 3
 """How many cases of a rule must fire, and how many must not (one of them a near miss)."""
 
 _TOP = {"cases"}
-_CASE = {"name", "expect", "collector", "lines", "file", "timezone", "now", "unreadable"}
+_GIVEN = {"collector", "lines", "file", "timezone", "now", "repeat"}
+_CASE = _GIVEN | {"name", "expect", "unreadable", "given"}
+_REPEAT = {"times", "every"}
+MAX_REPEAT = 5_000
+"""How often a case may repeat its lines."""
 
 
 class Expect(StrEnum):
@@ -71,18 +80,28 @@ class Expect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One example. Either `lines` or `file` is set; `place` is where the case stands."""
+class Material:
+    """Lines for a collector: either `lines` or `file` is set. `times`: how often they come, `every`: how much
+    later each time."""
 
-    name: str
-    expect: Expect
     collector: str
     lines: tuple[str, ...]
     file: Path | None
     timezone: str
     now: str
+    times: int = 1
+    every: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case(Material):
+    """One example. `given`: what was there before it; `place` is where the case stands."""
+
+    name: str
+    expect: Expect
     unreadable: bool
     place: Place
+    given: tuple[Material, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +204,55 @@ class _Reader:
         if not isinstance(unreadable, bool):
             self.problem("`unreadable` is true or false", *at, "unreadable")
         return Case(
+            **self.material(data, at, lines, file),
             name=self.text(data, "name", at),
             expect=Expect(expect) if expect in set(Expect) else Expect.SILENT,
-            collector=self.text(data, "collector", at),
-            lines=lines,
-            file=file,
-            timezone=self.zone(data, at),
-            now=self.now(data, at),
             unreadable=unreadable is True,
             place=self.document.place(*at),
+            given=tuple(self.given(data, at)),
         )
+
+    def given(self, data: Mapping[str, Any], at: tuple[str | int, ...]) -> Iterator[Material]:
+        listed = data.get("given", [])
+        if not isinstance(listed, list):
+            self.problem("`given` must be a list", *at, "given")
+            return
+        for number, item in enumerate(listed):
+            here = (*at, "given", number)
+            inner = self.mapping(item, _GIVEN, *here)
+            yield Material(**self.material(inner, here, *self.input(inner, here)))
+
+    def material(
+        self,
+        data: Mapping[str, Any],
+        at: tuple[str | int, ...],
+        lines: tuple[str, ...],
+        file: Path | None,
+    ) -> dict[str, Any]:
+        times, every = self.repeat(data, at)
+        return {
+            "collector": self.text(data, "collector", at),
+            "lines": lines,
+            "file": file,
+            "timezone": self.zone(data, at),
+            "now": self.now(data, at),
+            "times": times,
+            "every": every,
+        }
+
+    def repeat(self, data: Mapping[str, Any], at: tuple[str | int, ...]) -> tuple[int, timedelta]:
+        if "repeat" not in data:
+            return 1, timedelta()
+        inner = self.mapping(data["repeat"], _REPEAT, *at, "repeat")
+        times, every = inner.get("times"), inner.get("every")
+        if type(times) is not int or not 1 <= times <= MAX_REPEAT:
+            self.problem(f"`times` is a whole number up to {MAX_REPEAT:,}", *at, "repeat", "times")
+            times = 1
+        try:
+            return times, duration(str(every))
+        except ValueError as error:
+            self.problem(f"`every`: {error}", *at, "repeat", "every")
+            return times, timedelta()
 
     def input(
         self, data: Mapping[str, Any], at: tuple[str | int, ...]
@@ -294,43 +352,75 @@ class Bench:
             return CaseResult(rule, case, 0, 0, unusable)
         if rule.correlation is not None:
             return CaseResult(rule, case, 0, 0, "correlations cannot be tested yet")
-        if case.collector not in self.collectors:
-            return CaseResult(rule, case, 0, 0, f"there is no collector {case.collector!r}")
+        for material in (*case.given, case):
+            if material.collector not in self.collectors:
+                return CaseResult(rule, case, 0, 0, f"there is no collector {material.collector!r}")
         try:
+            before = [event for material in case.given for event in self._events(material)]
             events = list(self._events(case))
         except ContentError as error:
             return CaseResult(rule, case, 0, 0, str(error))
-        return self._swept(rule, case, events)
+        if rule.beyond:
+            with self._world_of_its_own():
+                return self._swept(rule, case, before, events)
+        return self._swept(rule, case, before, events)
 
-    def _swept(self, rule: Rule, case: Case, events: list[Event]) -> CaseResult:
-        sweeper = self._sweeper(rule)
-        if rule.beyond or self.rules:
-            forget(self._store)  # each case is a world of its own
-        refused = self._append(rule, case, events)
+    @contextmanager
+    def _world_of_its_own(self) -> Iterator[None]:
+        """A store without what other cases left in it, for a rule that looks at what was before."""
+        from soc.config import StoreSettings
+        from soc.store import open_store
+
+        shared = self._store, self._sweepers
+        self._sweepers = {}
+        with tempfile.TemporaryDirectory(dir=self._folder) as own:
+            try:
+                with open_store(StoreSettings(own)) as self._store:
+                    yield
+            finally:
+                self._store, self._sweepers = shared
+
+    def _swept(self, rule: Rule, case: Case, before: list[Event], events: list[Event]) -> CaseResult:
+        sweeper = self._sweeper(rule, case)
+        refused = ""
+        if before:
+            refused = self._append(rule, case, before)
+            sweeper.run()
+        refused = refused or self._append(rule, case, events)
         hits, undecided = sweeper.run().by_rule.get(rule.id, (0, 0))
         fault = _wrong_input(case, events) or refused or _wrong_verdict(rule, case, events, hits, undecided)
         return CaseResult(rule, case, len(events), hits, fault)
 
-    def _sweeper(self, rule: Rule) -> Sweeper:
+    def _sweeper(self, rule: Rule, case: Case) -> Sweeper:
         name = "all" if self.rules else rule.id
         if name not in self._sweepers:
             from soc.detect.sweep import Sweeper
 
-            sweeper = Sweeper(self._store, self.rules or [rule], name=f"samples-{name}")
+            # what looks back when the feed is caught up does so from when the lines were read
+            clock = partial(datetime.fromisoformat, case.now) if rule.beyond else None
+            sweeper = Sweeper(
+                self._store, self.rules or [rule], name=f"samples-{name}", clock=clock, keep=False
+            )
             sweeper.run()  # the first sweep begins at the end of what is there
             self._sweepers[name] = sweeper
         return self._sweepers[name]
 
-    def _events(self, case: Case) -> Iterator[Event]:
+    def _events(self, material: Material) -> Iterator[Event]:
         from soc.collect.collector import Context
         from soc.collect.parsing import Run
+        from soc.event import moment, timestamp
 
-        path = case.file
+        path = material.file
         if path is None:
             path = self._folder / "sample"
-            path.write_text("\n".join(case.lines) + "\n", encoding="utf-8")
-        context = Context(timezone=case.timezone, now=datetime.fromisoformat(case.now))
-        return Run(self.collectors[case.collector], context).events(str(path))
+            path.write_text("\n".join(material.lines) + "\n", encoding="utf-8")
+        context = Context(timezone=material.timezone, now=datetime.fromisoformat(material.now))
+        events = list(Run(self.collectors[material.collector], context).events(str(path)))
+        yield from events
+        for turn in range(1, material.times):
+            for event in events:
+                later = moment(str(event["@timestamp"])) + turn * material.every
+                yield {**event, "@timestamp": timestamp(later)}
 
     def _append(self, rule: Rule, case: Case, events: Sequence[Event]) -> str:
         """Store the events; what the store said of those it did not take."""

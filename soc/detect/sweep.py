@@ -127,13 +127,17 @@ class Sweeper:
         dry_run: bool = False,
         batch: int = BATCH,
         stages: Sequence[Stage] = (),
+        clock: Callable[[], datetime] | None = None,
+        keep: bool = True,
         commit: str = "",
     ) -> None:
         """`rules`: all of them; those that cannot be evaluated on single events are left out and counted.
 
         `name`: whose position; `batch`: events at a time, at most `BATCH`; `stages`: see `soc.detect.stage`.
         The extensions of the rules come before them, always: without them their rules would fire on
-        everything. `commit`: of the published set that the rules are.
+        everything. `commit`: of the published set that the rules are. `clock`: what time it is when the feed
+        is caught up (default: the system's). `keep`: whether what can be made again is kept on disk for the
+        next process.
         """
         from soc.detect.beyond.stage import stages_for
         from soc.detect.exceptions.companions import Hidden, companions
@@ -149,7 +153,8 @@ class Sweeper:
         self.ruleset = ledger.ruleset_id(self.rules)
         self._matcher: Matcher = Matcher([*self.rules, *companions(self.rules)])
         self._hidden = Hidden(self.rules)
-        self._stages: list[Stage] = [*stages_for(store, self.rules, dry_run=dry_run), *stages]
+        self._stages: list[Stage] = [*stages_for(store, self.rules, dry_run=dry_run, keep=keep), *stages]
+        self._clock = clock or _now
         self._writer = AlertWriter(store, register=register, dry_run=dry_run, fence=self._fence)
         self._sight = Sight(store)
         self._position: Document | None = None
@@ -304,7 +309,7 @@ class Sweeper:
         """Let the stages decide what needs a feed that is caught up: that something did not happen."""
         left: list[Hit] = []
         for stage in self._stages:
-            left += self._staged(stage.finish(micros(timestamp(_now()))), tally, result)
+            left += self._staged(stage.finish(micros(timestamp(self._clock()))), tally, result)
         if left:
             result.alerts.add(self._writer.write(self._loud(left, result), replay=False))
 

@@ -182,6 +182,9 @@ class Store(ABC):
     name: str
     """How the user named it: a path or an address, without secrets."""
 
+    space: str = ""
+    """The space within it; "" for the one of everyday."""
+
     # events
 
     @abstractmethod

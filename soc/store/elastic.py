@@ -49,6 +49,7 @@ class ElasticStore(Store):
 
     def __init__(self, connection: Connection, names: Names) -> None:
         self.name = connection.name
+        self.space = names.space
         self._connection = connection
         self._names = names
         self._setup = Setup(connection, names)

@@ -2,7 +2,9 @@
 
 The shape: `type value` and by type one of `ip cidr domain url md5 sha1 sha256 email`, then `port name
 description confidence tlp first last valid_until provider reference tags id time`. `confidence` runs from 0
-to 100 (STIX 2.1, appendix A), `tlp` is one of CLEAR, GREEN, AMBER, AMBER+STRICT, RED (FIRST TLP 2.0).
+to 100 (STIX 2.1, appendix A), `tlp` is one of CLEAR, GREEN, AMBER, AMBER+STRICT, RED (FIRST TLP 2.0). An
+indicator that its source takes back is a record as well (`taken_back`), which takes the place of what was
+said before.
 """
 
 from __future__ import annotations
@@ -94,10 +96,21 @@ def classify(value: str) -> Indicator | None:
     if _EMAIL.match(text):
         return {"type": "email-addr", "value": text, "email": text}
     host, _, port = text.partition(":")
+    host = _ascii(host)
     if _DOMAIN.match(host) and (not port or port.isdigit()):
         name = host.rstrip(".").lower()
         return {"type": "domain-name", "value": name, "domain": name, "port": port or None}
     return None
+
+
+def _ascii(host: str) -> str:
+    """A name in its ASCII form (IDNA); as it is where it has none."""
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return host
 
 
 def _address(text: str) -> Indicator | None:
@@ -202,6 +215,15 @@ def _describe(indicator: Indicator, cells: list[str]) -> None:
         indicator["description"] = "; ".join(words)
 
 
+_OF_VALUE = ("type", "value", "ip", "cidr", "domain", "host", "url", "port", "email", *_HASHES.values())
+
+
+def taken_back(indicator: Indicator) -> Indicator:
+    """An indicator that its source no longer stands by: its value is where no rule looks for one to find."""
+    left = {name: value for name, value in indicator.items() if name not in _OF_VALUE}
+    return {**left, "revoked": True, "revoked_type": indicator["type"], "revoked_value": indicator["value"]}
+
+
 # -- MISP
 
 
@@ -256,12 +278,12 @@ def misp(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: A
             if isinstance(thing, dict):
                 attributes += thing.get("Attribute") or []
         for attribute in attributes:
-            if (
-                isinstance(attribute, dict)
-                and attribute.get("type") in _MISP_TYPES
-                and not attribute.get("deleted")
-            ):
-                yield _misp_attribute(attribute, event, marks)
+            if not isinstance(attribute, dict) or attribute.get("type") not in _MISP_TYPES:
+                continue
+            record = _misp_attribute(attribute, event, marks)
+            # one that was deleted without ever saying what it is takes nothing back
+            if not (attribute.get("deleted") and isinstance(record, Broken)):
+                yield record
 
 
 def _misp_events(document: Any) -> Iterator[Mapping[str, Any]]:
@@ -311,7 +333,7 @@ def _misp_attribute(attribute: Mapping[str, Any], event: Mapping[str, Any], mark
         event=event.get("uuid"),
         time=attribute.get("timestamp") or event.get("timestamp"),
     )
-    return source, found
+    return source, taken_back(found) if attribute.get("deleted") else found
 
 
 # -- STIX
@@ -355,10 +377,10 @@ def stix(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: A
 
 def _stix_indicator(item: Mapping[str, Any], names: Mapping[Any, Any]) -> Iterator[Record]:
     source = _source(item)
-    if item.get("revoked"):
-        return
+    revoked = bool(item.get("revoked"))
     if item.get("pattern_type", "stix") != "stix":
-        yield Broken(f"a pattern of type {item['pattern_type']} is not read", source)
+        if not revoked:
+            yield Broken(f"a pattern of type {item['pattern_type']} is not read", source)
         return
     compared = _PATTERN.findall(str(item.get("pattern") or ""))
     values = [
@@ -368,7 +390,8 @@ def _stix_indicator(item: Mapping[str, Any], names: Mapping[Any, Any]) -> Iterat
     ]
     found = [one for value in dict.fromkeys(values) if (one := classify(value)) is not None]
     if not found:
-        yield Broken("the pattern compares nothing that can be looked for", source)
+        if not revoked:
+            yield Broken("the pattern compares nothing that can be looked for", source)
         return
     references = item.get("external_references") or []
     marking = next((_MARKINGS[m] for m in item.get("object_marking_refs") or [] if m in _MARKINGS), None)
@@ -382,9 +405,10 @@ def _stix_indicator(item: Mapping[str, Any], names: Mapping[Any, Any]) -> Iterat
             provider=names.get(item.get("created_by_ref")),
             reference=next((r["url"] for r in references if isinstance(r, dict) and r.get("url")), None),
             first=item.get("valid_from"),
+            valid_from=item.get("valid_from"),
             valid_until=item.get("valid_until"),
             modified=item.get("modified"),
             id=item.get("id"),
             time=item.get("modified") or item.get("created"),
         )
-        yield source, one
+        yield source, taken_back(one) if revoked else one

@@ -18,6 +18,8 @@ from soc.detect.predicate import And, Op, Or, Predicate, Test
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
 MINUTE = 60_000_000
+URL = "url.full"
+"""The field of whole URLs, put together from its parts where an event has only these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,9 @@ class Indicator:
 
     @property
     def requirement(self) -> Predicate:
-        """One of the fields has a value."""
-        tests = tuple(Test(name, Op.EXISTS) for name in self.fields)
+        """One of the fields has a value; a URL may also be there in parts."""
+        parts = ("url.domain",) if URL in self.fields else ()
+        tests = tuple(Test(name, Op.EXISTS) for name in dict.fromkeys((*self.fields, *parts)))
         return tests[0] if len(tests) == 1 else Or(tests)
 
     @property

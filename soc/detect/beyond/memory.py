@@ -99,9 +99,3 @@ class Memory:
             else:
                 self._known[part] = result
         return again
-
-
-def forget(store: Store) -> None:
-    """Remove all that extensions remember in a store."""
-    for document in list(store.find(KIND)):
-        store.write([Write(KIND, document.id, None, document.version)])

@@ -9,13 +9,16 @@ however often they come, they are one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from soc.detect.beyond import extensions
 from soc.detect.grouping import Hit
 from soc.detect.rule import Rule
 from soc.detect.stage import Staged
 from soc.store.contract import Store
+
+if TYPE_CHECKING:
+    from soc.detect.beyond.indicators import Indicators
 
 WHY = "soc.why"
 """Field of a hit that counts: why it does, in a sentence."""
@@ -53,10 +56,13 @@ def span_text(micros: int) -> str:
 class BeyondStage:
     """All extensions of a set of rules."""
 
-    def __init__(self, store: Store, rules: Sequence[Rule], *, dry_run: bool = False) -> None:
+    def __init__(
+        self, store: Store, rules: Sequence[Rule], *, dry_run: bool = False, keep: bool = True
+    ) -> None:
+        """`keep`: whether the indicators are kept on disk for the next process."""
         self._rules = {rule.id: rule for rule in rules if rule.runnable and rule.beyond}
-        shared = Shared(store, dry_run=dry_run)
-        self._evaluators = {id_: evaluator_of(shared, rule) for id_, rule in self._rules.items()}
+        self._shared = Shared(store, dry_run=dry_run, keep=keep)
+        self._evaluators = {id_: evaluator_of(self._shared, rule) for id_, rule in self._rules.items()}
 
     @property
     def rules(self) -> Sequence[Rule]:
@@ -65,6 +71,7 @@ class BeyondStage:
 
     def begin(self) -> None:
         """See `soc.detect.stage.Stage.begin`."""
+        self._shared.begin()
         for evaluator in self._evaluators.values():
             evaluator.begin()
 
@@ -99,9 +106,25 @@ class BeyondStage:
 class Shared:
     """What the evaluators of one stage have in common: the store, and the indicators known to it."""
 
-    def __init__(self, store: Store, *, dry_run: bool) -> None:
+    def __init__(self, store: Store, *, dry_run: bool, keep: bool) -> None:
         self.store = store
         self.dry_run = dry_run
+        self._keep = keep
+        self._indicators: Indicators | None = None
+
+    def begin(self) -> None:
+        """Take in the indicators that came since."""
+        if self._indicators is not None:
+            self._indicators.refresh()
+
+    @property
+    def indicators(self) -> Indicators:
+        """The indicators of the store, which all rules share."""
+        if self._indicators is None:
+            from soc.detect.beyond.indicators import Indicators
+
+            self._indicators = Indicators(self.store, keep=self._keep)
+        return self._indicators
 
 
 def evaluator_of(shared: Shared, rule: Rule) -> Evaluator:
@@ -118,10 +141,21 @@ def _new_term(shared: Shared, rule: Rule, extension: extensions.NewTerm) -> Eval
     return NewTerms(shared.store, rule, extension, dry_run=shared.dry_run)
 
 
-_MAKERS: Mapping[type, Callable[..., Evaluator]] = {extensions.NewTerm: _new_term}
+def _indicator(shared: Shared, rule: Rule, extension: extensions.Indicator) -> Evaluator:  # noqa: ARG001 - as the others
+    from soc.detect.beyond.indicator_match import IndicatorMatch
+
+    return IndicatorMatch(shared.indicators, extension)
 
 
-def stages_for(store: Store, rules: Sequence[Rule], *, dry_run: bool = False) -> list[BeyondStage]:
+_MAKERS: Mapping[type, Callable[..., Evaluator]] = {
+    extensions.NewTerm: _new_term,
+    extensions.Indicator: _indicator,
+}
+
+
+def stages_for(
+    store: Store, rules: Sequence[Rule], *, dry_run: bool = False, keep: bool = True
+) -> list[BeyondStage]:
     """The stage for the extensions of these rules; none when no rule has one."""
-    stage = BeyondStage(store, rules, dry_run=dry_run)
+    stage = BeyondStage(store, rules, dry_run=dry_run, keep=keep)
     return [stage] if stage.rules else []

@@ -102,9 +102,12 @@ def test_answers_of_a_search_are_read(tmp_path: Path) -> None:
     }
     file = tmp_path / "x.json"
     file.write_text(json.dumps({"response": [{"Event": event}]}))
-    (found,) = misp(file, {})
+    found, deleted = misp(file, {})
     assert not isinstance(found, Broken)
     assert found[1]["domain"] == "c2.example.net"
+    assert not isinstance(deleted, Broken)
+    assert (deleted[1]["revoked_type"], deleted[1]["revoked_value"]) == ("domain-name", "c2.example.net")
+    assert not {"type", "value", "domain"}.intersection(deleted[1])
 
 
 def _bundle(**parts: Any) -> str:
@@ -139,10 +142,16 @@ def test_values_of_patterns_are_read(pattern: str, values: list[str], tmp_path: 
 
 
 def test_a_revoked_indicator_is_none(tmp_path: Path) -> None:
-    """What its author took back is not looked for."""
+    """What its author took back is not looked for: it says so, and has no value where rules look for one."""
     file = tmp_path / "b.json"
     file.write_text(_bundle(revoked=True))
-    assert list(stix(file, {})) == []
+    (found,) = stix(file, {})
+    assert not isinstance(found, Broken)
+    assert (found[1]["revoked"], found[1]["revoked_value"]) == (True, "203.0.113.7")
+    assert not {"type", "value", "ip"}.intersection(found[1])
+    for unread in ({"pattern_type": "yara", "pattern": "rule x {}"}, {"pattern": "[process:pid = 1]"}):
+        file.write_text(_bundle(revoked=True, **unread))
+        assert list(stix(file, {})) == []
 
 
 def test_a_pattern_of_another_language_is_reported(tmp_path: Path) -> None:
