@@ -187,6 +187,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    if not text.replace("\n", "").isprintable():
+        # other line ends and control characters survive only as escapes
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
     if "\n" in text and text.strip() == text.rstrip("\n") and "\t" not in text:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
     plain = re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*", text)

@@ -38,6 +38,7 @@ NOUNS: dict[str, str] = {
     "deadletter": "Events that the store refused: see, repair, replay",
     "sweep": "Match the rules against new events and raise alerts",
     "rule": "Sigma rules: list, write, check, test",
+    "exception": "Exceptions: what a rule is not to alert about, until when, and who says so",
     "alert": "Triage alerts",
     "playbook": "Playbooks: list, write, check, test, run",
     "run": "Playbook runs: see, resume, answer",

@@ -115,6 +115,16 @@ def names_of(noun: Literal["rule", "collector", "playbook"]) -> Callable[[typer.
     return complete
 
 
+def exception_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """A completer for exceptions: names of the files in `exceptions` below the user's folders of rules."""
+    config = _config(ctx)
+    names: set[str] = set()
+    for folder in config.rules if config else ():
+        with contextlib.suppress(OSError):
+            names |= {path.stem for path in (folder / "exceptions").glob("*.y*ml")}
+    return sorted(name for name in names if name.startswith(incomplete.lower()) and name[0] != ".")
+
+
 def _config(ctx: typer.Context) -> Config | None:
     """The settings that the command line being typed would have; None when they cannot be read."""
     from soc.config import load

@@ -1,0 +1,507 @@
+"""`soc exception`: Sigma filters with an owner and an expiry."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soc.cli.app import noun
+from soc.cli.completion import exception_names, ids_of, names_of, words
+from soc.cli.session import Session, session
+from soc.errors import ExitCode, StoreUnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soc.detect.exceptions.actions import Renewal
+    from soc.detect.exceptions.draft import Draft
+    from soc.detect.exceptions.review import Review
+    from soc.detect.rule import Rule
+    from soc.detect.ruleset import Ruleset
+    from soc.respond.alerts import AlertView, Changed
+
+app = noun("Exceptions: what a rule is not to alert about, until when, and who says so")
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, write nothing")]
+Which = Annotated[
+    str,
+    typer.Argument(metavar="NAME|ID", help="A beginning of the id is enough", autocompletion=exception_names),
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, in a sentence; needed")]
+
+
+@app.command("add")
+def add(
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rule",
+            metavar="ID|NAME",
+            help="Whose hits to hide (repeatable)",
+            autocompletion=names_of("rule"),
+        ),
+    ] = None,
+    alert: Annotated[
+        str,
+        typer.Option(
+            "--alert",
+            metavar="ID",
+            help="The alert that it is about: its rule, and its values to choose from",
+            autocompletion=ids_of("alert"),
+        ),
+    ] = "",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="FIELD=VALUE|QUERY",
+            help="What to hide: a field and its exact value, FIELD|contains=VALUE, or a query (repeatable: "
+            "all must hold)",
+        ),
+    ] = None,
+    expires: Annotated[
+        str, typer.Option("--expires", metavar="TIME", help="How long it holds: 30d, 12h, 2026-12-31; needed")
+    ] = "",
+    reason: Reason = "",
+    owner: Annotated[
+        str, typer.Option("--owner", metavar="USER", help="Who answers for it; else yourself")
+    ] = "",
+    ticket: Annotated[str, typer.Option("--ticket", metavar="TEXT", help="Where it was decided")] = "",
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Name of its file; else made from rule and value")
+    ] = "",
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="From when on to look what it would have hidden")
+    ] = "30d",
+    close_matching: Annotated[
+        bool, typer.Option("--close-matching", help="Close the open alerts that it covers wholly")
+    ] = False,
+    close_as: Annotated[
+        str,
+        typer.Option(
+            "--close-as",
+            metavar="WORD",
+            help="What --close-matching closes them as: benign, false-positive",
+            autocompletion=words("benign", "false-positive"),
+        ),
+    ] = "benign",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Save without asking, also if it hides true positives")
+    ] = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Hide hits of rules until a date, as a Sigma filter in your content folder.
+
+    Before anything is saved you see which hits of the last 30 days it would have hidden, on which alerts, and
+    which of these were closed as true positive; those it hides only with --yes. Each hit that it hides from
+    then on is counted (soc exception list). At its expiry new events alert again; what it hid stays hidden.
+
+    VALUE means exactly itself, whatever signs are in it; in a query, * and ? are wildcards. With --alert and
+    without --where, what the alert's events have in common is offered. --close-matching closes open alerts of
+    which every hit is covered, and says of the others what is not.
+
+    Examples:
+
+    soc exception add --alert A-7F3K
+
+    soc exception add --rule web_log4shell --where 'source.ip=192.0.2.10' --expires 30d --reason "Own scanner"
+
+    soc exception add --rule web_log4shell --where 'url.path|startswith=/health' --where host.name=web01
+    --expires 2026-12-31 --reason "Monitoring" --ticket T-17 --close-matching
+
+    soc exception add --rule 5f1e --where 'user.name:(backup or restore)' --expires 12h --reason "Test"
+    --dry-run
+    """
+    from soc.detect.exceptions.actions import CLOSE_AS
+    from soc.detect.exceptions.draft import expiry, sentence
+    from soc.detect.exceptions.files import folder_of
+    from soc.timing import parse_when
+
+    s = session()
+    now = datetime.now(UTC)
+    if bool(rule) == bool(alert):
+        raise UsageError("say --rule or --alert, one of them", hint="soc exception add --help")
+    if close_as not in CLOSE_AS:
+        raise UsageError(f"--close-as {close_as!r}: one of {', '.join(CLOSE_AS)} is expected")
+    first = parse_when(since, now)
+    if alert and not where:
+        where = _choose(s, alert)
+    if not expires:
+        raise UsageError("--expires is missing", hint="--expires 30d: every exception ends")
+    until, why = expiry(expires, now), sentence(reason, "--reason")
+    folder = folder_of(s.config)
+    draft, reviews = _review(
+        s, rule or [], alert, where or [], now, since=first, expires=until, reason=why,
+        owner=owner.strip(), ticket=ticket.strip(), name=name,
+    )  # fmt: skip
+    doubts = _show(s, draft, reviews, alert)
+    _agree(s, reviews, folder / f"{draft.name}.yml", yes=yes, dry_run=dry_run)
+    return _save(s, draft, reviews, doubts, folder, close_as if close_matching else "", dry_run=dry_run)
+
+
+def _choose(s: Session, alert: str) -> list[str]:
+    """Offer conditions from an alert; at a terminal some may be chosen. Raises `UsageError` otherwise."""
+    from soc.cli.alert_prompts import ask
+    from soc.cli.exception_report import candidate_rows
+    from soc.cli.output import Column
+    from soc.detect.exceptions.candidates import candidates
+    from soc.respond import alerts
+
+    store = s.store(create=False)
+    view = alerts.get(store, alert)
+    found = candidates(view, alerts.events_of(store, view))
+    rows = [{"number": n, **row} for n, row in enumerate(candidate_rows(found), 1)]
+    columns = [
+        Column("number", "", right=True),
+        Column("option", "CONDITION", style="bold", wide=True),
+        Column("events", "IN EVENTS"),
+    ]
+    s.out.rows(rows, columns, empty="the alert's events have nothing in common that could be offered")
+    if not found or not s.interactive or not s.out.is_table:
+        raise UsageError(
+            "which hits? --where is missing; these are values of the alert",
+            hint=f"soc exception add --alert {view.id} {found[0].option if found else '--where FIELD=VALUE'} "
+            '--expires 30d --reason "…"',
+        )
+    answer = ask("Numbers of the conditions that must all hold").replace(",", " ").split()
+    if not all(part.isdecimal() and 1 <= int(part) <= len(found) for part in answer):
+        raise UsageError(f"numbers from 1 to {len(found)} are expected; nothing was changed")
+    return [found[int(part) - 1].where for part in answer]
+
+
+def _review(
+    s: Session,
+    rule: list[str],
+    alert: str,
+    where: list[str],
+    now: datetime,
+    *,
+    since: datetime,
+    owner: str,
+    **given: Any,
+) -> tuple[Draft, list[Review]]:
+    """The exception, and what it would have hidden of each of its rules."""
+    from soc import content
+    from soc.cli.progress import bar
+    from soc.detect.exceptions.draft import draft
+    from soc.detect.exceptions.review import review
+    from soc.detect.pipelines import load_pipelines
+
+    store = s.store(create=False)
+    rules = _rules(s, rule, alert)
+    by = store.whoami()
+    made = draft(
+        rules,
+        where,
+        by=by,
+        owner=owner or by,
+        now=now,
+        pipelines=load_pipelines([content.shipped("rules"), *s.config.rules]),
+        **given,
+    )
+    reviews = []
+    for one in made.rules:
+        with bar(s, "looking for its hits") as progress:
+            reviews.append(review(store, one, made.applied[one.id], since=since, now=now, progress=progress))
+    return made, reviews
+
+
+def _rules(s: Session, wanted: list[str], alert: str) -> list[Rule]:
+    from soc.detect import catalogue
+    from soc.respond import alerts
+
+    ruleset = _ruleset(s)
+    if not alert:
+        return list({r.id: r for r in (catalogue.find(ruleset.rules, one) for one in wanted)}.values())
+    view = alerts.get(s.store(create=False), alert)
+    rule = ruleset.by_id.get(view.rule["id"])
+    if rule is None:
+        raise UsageError(f"the rule of {view.id}, {view.title}, is not there any more", hint="soc rule list")
+    return [rule]
+
+
+def _ruleset(s: Session) -> Ruleset:
+    from soc.cli.progress import bar
+    from soc.detect.ruleset import ruleset_for
+
+    with bar(s, "compiling rules") as progress:
+        return ruleset_for(s.config, progress=progress)
+
+
+def _show(s: Session, draft: Draft, reviews: Sequence[Review], alert: str) -> list[str]:
+    from soc.cli import exception_report as report
+    from soc.detect.exceptions.doubts import doubts
+
+    view = _alert(s, alert)
+    found = doubts(draft, reviews, alert=view.id if view else "")
+    if s.out.is_table and s.out.fields is None:
+        report.show_draft(s, draft, reviews, found)
+    return found
+
+
+def _alert(s: Session, alert: str) -> AlertView | None:
+    from soc.respond import alerts
+
+    return alerts.get(s.store(create=False), alert) if alert else None
+
+
+def _agree(s: Session, reviews: Sequence[Review], path: Any, *, yes: bool, dry_run: bool) -> None:
+    """Ask before it is saved; what hides a true positive wants --yes."""
+    from soc.cli.exception_report import many
+
+    true = [cover for one in reviews for cover in one.true_positives]
+    if true and not yes:
+        hits = sum(cover.hidden for cover in true)
+        names = ", ".join(cover.view.id for cover in true[:10])
+        message = f"it would have hidden {many(hits, 'hit')} of alerts closed as true positive: {names}"
+        if not dry_run:
+            raise UsageError(message, hint="narrow --where; --yes saves it all the same")
+        s.say(f"warning: {message}; --yes would be needed")
+    if not dry_run:
+        s.confirm(f"Save it as {path}?", yes=yes)
+
+
+def _save(
+    s: Session,
+    draft: Draft,
+    reviews: Sequence[Review],
+    doubts: Sequence[str],
+    folder: Any,
+    close_as: str,
+    *,
+    dry_run: bool,
+) -> int:
+    from soc.cli import exception_report as report
+    from soc.detect.exceptions import actions
+
+    store = s.store(create=False)
+    path = folder / f"{draft.name}.yml"
+    if not dry_run:
+        path = actions.add(store, folder, draft, reviews)
+    results: list[Changed] = []
+    if close_as:
+        covers = [cover for one in reviews for cover in one.open]
+        note = f"exception {draft.id} ({path.stem}): {draft.reason}"
+        results = actions.close_covered(store, covers, reason=close_as, note=note, dry_run=dry_run)
+    rows = [report.closed_row(result, dry_run=dry_run) for result in results]
+    everything = {**report.data(draft, reviews, doubts), "path": str(path), "saved": not dry_run}
+    if close_as:
+        everything |= {"closed": rows, "coverage": _coverage(reviews)}
+    if dry_run and s.out.is_table:
+        s.out.write("")
+        s.out.write(draft.text)
+        s.say(f"dry run: would write {path}")
+    else:
+        report.saved(s, path, everything)
+    if close_as and s.out.is_table:
+        _say_closed(s, reviews, rows)
+    elif not dry_run:
+        s.say("the next sweep takes it up; soc exception list counts what it hides")
+    failed = [result for result in results if not result.ok]
+    return ExitCode.PARTLY_DONE if failed else ExitCode.DONE
+
+
+def _coverage(reviews: Sequence[Review]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {"wholly": [], "partly": [], "not": []}
+    for one in reviews:
+        for cover in one.open:
+            found[cover.extent].append(cover.view.id)
+    return found
+
+
+def _say_closed(s: Session, reviews: Sequence[Review], rows: Sequence[dict[str, Any]]) -> None:
+    from soc.cli import exception_report as report
+    from soc.cli.output import Column
+
+    if rows:
+        s.out.rows(rows, [Column("id", style="bold"), Column("result"), Column("message", wide=True)])
+    s.say(report.coverage(reviews))
+    for line in report.why_open(cover for one in reviews for cover in one.open):
+        s.say(line)
+
+
+@app.command("list")
+def list_(
+    expiring: Annotated[
+        str, typer.Option("--expiring", metavar="TIME", help="Only those that expire within: 14d")
+    ] = "",
+    expired: Annotated[bool, typer.Option("--expired", help="Only those that have expired")] = False,
+    unused: Annotated[bool, typer.Option("--unused", help="Only those that have hidden nothing")] = False,
+    rule: Annotated[
+        str,
+        typer.Option(
+            "--rule", metavar="ID|NAME", help="Only those of this rule", autocompletion=names_of("rule")
+        ),
+    ] = "",
+) -> int:
+    """List exceptions: until when they hold, who answers for them, and how many hits they have hidden.
+
+    HIDDEN counts the hits that sweeps have met and an exception has hidden, each once, also after its expiry.
+    An exception that has never hidden anything may be one that nobody needs, or one with a mistake in it.
+
+    Examples:
+
+    soc exception list
+
+    soc exception list --expiring 14d
+
+    soc exception list --unused --fields name,owner,reason --output csv
+    """
+    from soc.cli import exception_report as report
+    from soc.cli.times import say_zone
+    from soc.detect.exceptions.usage import row, usage
+    from soc.timing import parse_duration
+
+    s = session()
+    now = datetime.now(UTC)
+    within = now + parse_duration(expiring) if expiring else None
+    ruleset = _ruleset(s)
+    used = _used(s, usage)
+    found = [
+        one
+        for one in ruleset.exemptions
+        if (within is None or (one.expires is not None and now < one.expires <= within))
+        and (not expired or one.state(now) == "expired")
+        and (not unused or not (one.id in used and used[one.id].hidden))
+        and (not rule or _is_of(ruleset, one, rule))
+    ]
+    found.sort(key=lambda one: (one.expires or datetime.max.replace(tzinfo=UTC), one.name))
+    rows = [row(one, used, now) for one in found]
+    titles = {r.id: r.title for r in ruleset.rules}
+    people = s.out.is_table and s.out.fields is None
+    s.out.rows(
+        report.list_rows(rows, titles, people=people),
+        report.LIST,
+        empty="no exception" + (" like that" if expiring or expired or unused or rule else ""),
+    )
+    if s.out.is_table:
+        if rows:
+            s.say(report.totals(rows))
+        say_zone(s, [r["expires"] for r in rows if r["expires"]])
+    return ExitCode.DONE
+
+
+def _used(s: Session, usage: Any) -> Any:
+    """What exceptions have hidden; nothing where there is no store yet."""
+    try:
+        return usage(s.store(create=False))
+    except StoreUnavailableError as error:
+        if s.config.store.is_elastic:
+            raise
+        s.say(f"nothing is counted: {error.message}")
+        return {}
+
+
+def _is_of(ruleset: Ruleset, one: Any, wanted: str) -> bool:
+    from soc.detect import catalogue
+
+    try:
+        return catalogue.find(ruleset.rules, wanted).id in one.applies
+    except UsageError:
+        if wanted.lower() in (one.rules or ()):
+            return True  # a rule that is gone
+        if not any(wanted.lower() in (other.rules or ()) for other in ruleset.exemptions):
+            raise
+        return False
+
+
+@app.command("show")
+def show(exception: Which) -> None:
+    """Show one exception: what it hides, until when, why, who said so, and what it has hidden, by day.
+
+    `late` counts hits that came after the expiry and say that they happened before it: logs that came late,
+    or a clock that was set back.
+
+    Examples:
+
+    soc exception show web_log4shell-192-0-2-10
+
+    soc exception show 3f2a --output json
+    """
+    from soc.cli import exception_report as report
+    from soc.detect.exceptions.actions import find
+    from soc.detect.exceptions.usage import Usage, usage
+
+    s = session()
+    ruleset = _ruleset(s)
+    one = find(ruleset.exemptions, exception)
+    seen = _used(s, usage).get(one.id, Usage())
+    titles = {rule.id: rule.title for rule in ruleset.rules}
+    people = s.out.is_table and s.out.fields is None
+    s.out.one(report.details(one, seen, titles, datetime.now(UTC), people=people))
+
+
+@app.command("extend")
+def extend(
+    exception: Which,
+    expires: Annotated[
+        str, typer.Option("--expires", metavar="TIME", help="How long it holds from now on: 30d, 2026-12-31")
+    ] = "",
+    reason: Reason = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Let an exception hold for longer. Who did it, when and why is kept in its file and in the audit log.
+
+    Examples:
+
+    soc exception extend web_log4shell-192-0-2-10 --expires 30d --reason "The scanner stays until June"
+    """
+    from soc.detect.exceptions import actions
+    from soc.detect.exceptions.draft import expiry
+
+    s = session()
+    now = datetime.now(UTC)
+    if not expires:
+        raise UsageError("--expires is missing", hint="--expires 30d: from now on, or a date")
+    one = actions.find(_ruleset(s).exemptions, exception)
+    return _renew(s, actions.extend(one, expiry(expires, now), reason), now, dry_run=dry_run)
+
+
+@app.command("end")
+def end(exception: Which, reason: Reason = "", dry_run: DryRun = False) -> int:
+    """End an exception now: new events alert again, what it hid stays hidden.
+
+    Its file stays, with who ended it and why.
+
+    Examples:
+
+    soc exception end web_log4shell-192-0-2-10 --reason "The scanner was removed"
+    """
+    from soc.detect.exceptions import actions
+
+    s = session()
+    now = datetime.now(UTC)
+    one = actions.find(_ruleset(s).exemptions, exception)
+    return _renew(s, actions.end(one, reason, now), now, dry_run=dry_run)
+
+
+def _renew(s: Session, renewal: Renewal, now: datetime, *, dry_run: bool) -> int:
+    from soc.detect.exceptions import actions
+    from soc.event import timestamp
+    from soc.timing import local
+
+    one = renewal.exemption
+    if not dry_run:
+        actions.renew(s.store(create=False), renewal, now)
+    after = timestamp(renewal.after)
+    if s.out.is_table and s.out.fields is None:
+        did = {"extend": "holds until", "end": "ended at"}[renewal.action]
+        would = "dry run: " if dry_run else ""
+        s.out.write(f"{would}{one.name} {did} {local(after)} ({one.path})")
+    else:
+        before = timestamp(renewal.before) if renewal.before else None
+        s.out.one(
+            {
+                "id": one.id,
+                "name": one.name,
+                "from": before,
+                "expires": after,
+                "path": one.path,
+                "saved": not dry_run,
+            }
+        )
+    if renewal.action == "extend" and renewal.before and renewal.before <= now:
+        s.say(f"it had expired at {local(timestamp(renewal.before))}; what has alerted since stays an alert")
+    return ExitCode.DONE
