@@ -62,7 +62,10 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings of one run. Paths are absolute; `origins` says where each value came from."""
+    """The settings of one run. Paths are absolute; `origins` says where each value came from.
+
+    `published`: sweeps use the rules that are published in the store instead of those in files.
+    """
 
     path: Path | None
     store: StoreSettings
@@ -74,6 +77,7 @@ class Config:
     timezone: str = "UTC"
     state: Path = Path()
     retention: Mapping[str, int] = field(default_factory=lambda: {"standard": 365})
+    published: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -117,9 +121,10 @@ def find(explicit: Path | None = None, environ: Mapping[str, str] = os.environ) 
     return None, "none"
 
 
-_TOP = {"store", "content", "register", "sources", "timezone", "state", "retention"}
+_TOP = {"store", "content", "register", "sources", "timezone", "state", "retention", "detect"}
 _STORE = {"target", "user", "password_file", "api_key_file", "ca", "space"}
 _SOURCE = {"name", "collector", "paths", "path", "timezone", "retention", "encoding", "host", "shift"}
+_DETECT = {"rules"}
 _CONTENT = {"collectors", "rules", "playbooks"}
 
 
@@ -297,6 +302,7 @@ def examine(
         timezone=zone,
         state=Path(reader.file(data, "state") or data_folder() / "state"),
         retention=_retention(reader, data.get("retention")),
+        published=_published(reader, data.get("detect")),
         origins=origins,
     )
     return config, sorted(reader.problems, key=lambda problem: problem.place)
@@ -338,6 +344,15 @@ def _store_settings(
         ca=environ.get("SOC_STORE_CA", "") or reader.file(settings, "ca", "store"),
         space=reader.text(settings.get("space"), "", "store", "space"),
     )
+
+
+def _published(reader: _Reader, data: Any) -> bool:
+    """Whether sweeps take the rules that are published in the store (`rules: published`), not files."""
+    settings = reader.mapping(data, _DETECT, "detect")
+    wanted = reader.text(settings.get("rules"), "files", "detect", "rules")
+    if wanted not in ("files", "published"):
+        reader.problem("`files` or `published` is expected here", "detect", "rules")
+    return wanted == "published"
 
 
 def _retention(reader: _Reader, data: Any) -> dict[str, int]:

@@ -60,6 +60,10 @@ timezone: {timezone}
 #   rules: [rules]
 #   playbooks: [playbooks]
 
+# Sweep with the rules that `soc rule publish` wrote into the store, not with those in files here.
+# detect:
+#   rules: published
+
 # Systems with level (1 to 5) and owner, and their assets: see `soc register --help`.
 # register: register.yml
 
@@ -191,6 +195,13 @@ def settings(config: Config) -> list[dict[str, Any]]:
         }
         for name in ("collectors", "rules", "playbooks")
     ]
+    rows.append(
+        {
+            "setting": "detect.rules",
+            "value": "published" if config.published else "files",
+            "origin": origins.get("detect", ""),
+        }
+    )
     for name in ("register", "timezone", "state"):
         value = getattr(config, name)
         rows.append({"setting": name, "value": str(value or ""), "origin": origins.get(name, "")})

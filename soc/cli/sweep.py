@@ -38,6 +38,10 @@ def run(
         list[Path] | None,
         typer.Option("--rules", metavar="DIR", help="Rules to use instead of the configured ones"),
     ] = None,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Use the rules that are published in the store (soc rule publish)"),
+    ] = False,
     begin: Annotated[
         str, typer.Option("--from", metavar="TIME", help="Read old events too: beginning, 7d, 2026-03-02")
     ] = "",
@@ -52,8 +56,9 @@ def run(
     The first sweep of a store starts from now; --from reads what is there already, and asks first where
     that means many events or alerts. Nothing is missed and nothing counted twice, also when a sweep is
     killed or two run at once. A new or changed rule begins with the next event; --from lets it see earlier
-    ones. With --rules, another set of rules is swept, which keeps its own place in the store. The word `run`
-    may be left out.
+    ones. With --rules, another set of rules is swept, which keeps its own place in the store. With
+    --published, or `detect: {rules: published}` in soc.yml, the rules are those of `soc rule publish`; a new
+    set is taken up whole at the next sweep. The word `run` may be left out.
 
     Examples:
 
@@ -72,7 +77,17 @@ def run(
     seconds = _interval(every) if every else 0.0
     s = session()
     folders = _existing(rules or [])
-    job = SweepJob(s.config, s.store(), folders=folders, keep_going=keep_going, dry_run=dry_run, say=s.say)
+    if folders and published:
+        raise UsageError("say --rules or --published, one of them")
+    job = SweepJob(
+        s.config,
+        s.store(),
+        folders=folders,
+        published=published or None,
+        keep_going=keep_going,
+        dry_run=dry_run,
+        say=s.say,
+    )
     for problem in job.rules.errors:
         s.say(str(problem))
     start, expected = _start(s, job, begin, yes=yes or dry_run)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from soc.detect.grouping import Burst, GroupState, time_text
+from soc.detect.releases.published import shown_path
 from soc.event import timestamp
 from soc.store.contract import Document, Store
 
@@ -129,7 +130,7 @@ def rule_body(rule: Rule) -> dict[str, Any]:
         "status": rule.status,
         "version": rule.version,
         "commit": rule.commit,
-        "path": rule.path,
+        "path": shown_path(rule.path),
         "line": rule.line,
         "description": rule.description,
         "tags": list(rule.tags),

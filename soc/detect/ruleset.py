@@ -24,7 +24,7 @@ from soc.detect.pauses import collection_paused
 from soc.detect.pipelines import Pipelines, load_pipelines
 from soc.detect.predicate import NOTHING, And, Predicate, tests
 from soc.detect.releases import overrides, selection
-from soc.detect.releases.layers import layers
+from soc.detect.releases.layers import is_shipped, layers
 from soc.detect.rule import DEFAULT_LEVEL, Logsource, Rule, duration
 from soc.errors import ContentError, Place, Problem, Severity
 
@@ -54,6 +54,8 @@ class Ruleset:
     problems: list[Problem] = field(default_factory=list)
     folders: tuple[Path, ...] = ()
     exemptions: tuple[exceptions.Exemption, ...] = ()
+    commit: str = ""
+    """Of the published set that the rules are; "" for rules from files."""
 
     @property
     def errors(self) -> list[Problem]:
@@ -120,28 +122,33 @@ def load_rules(
     cache: Path | bool | None = True,
     progress: Progress | None = None,
     commit: str = "",
+    known_as: str = "",
 ) -> Ruleset:
     """The rules of folders (or single files); a rule in a later folder replaces one with the same id.
 
     `declared` says which datasets serve which log source (default: the shipped collectors). `cache` is the
     folder for compiled rules; True is the platform's, False is none. The shipped pipelines always apply,
     those of the folders come before them. Sets of rules that were imported into a folder come before its own
-    rules; its `selection.yml` and `overrides.yml` say what runs and how. `commit` is that of a published set.
-    Never raises for what is in the folders: see `.problems`.
+    rules; its `selection.yml` and `overrides.yml` say what runs and how. `commit` is that of a published set;
+    `known_as` is what the cache calls folders that have other names each time. Never raises for what is in
+    the folders: see `.problems`.
     """
     folders = [Path(folder) for folder in folders]
-    pipelines = load_pipelines([content.shipped("rules"), *(f for f in folders if f.is_dir())])
+    shipped = () if any(map(is_shipped, folders)) else (content.shipped("rules"),)
+    pipelines = load_pipelines([*shipped, *(f for f in folders if f.is_dir())])
     if declared is None:
         declared = declared_in([content.shipped("collectors")], _cache_folder(cache))
     with collection_paused():
         logsources = Logsources(declared, pipelines)
-        loader = _Loader(pipelines, logsources, _cache(cache, pipelines, folders), commit)
+        kept = _cache(cache, pipelines, folders, known_as)
+        loader = _Loader(pipelines, logsources, kept, commit)
         loader.problems += pipelines.problems
         loader.read(folders, progress)
         loader.apply_filters()
         loader.decide([folder for folder in folders if folder.is_dir()])
         loader.cache.save(loader.used)
-    return Ruleset(list(loader.rules.values()), loader.problems, tuple(folders), tuple(loader.exemptions))
+    rules, exemptions = list(loader.rules.values()), tuple(loader.exemptions)
+    return Ruleset(rules, loader.problems, tuple(folders), exemptions, commit)
 
 
 def compile_texts(
@@ -176,13 +183,15 @@ def _cache_folder(where: Path | bool | None) -> Path | None:
     return config.cache_folder() / "rules" if where is True else where or None
 
 
-def _cache(where: Path | bool | None, pipelines: Pipelines, folders: Sequence[Path]) -> Cache:
+def _cache(
+    where: Path | bool | None, pipelines: Pipelines, folders: Sequence[Path], known_as: str = ""
+) -> Cache:
     parts = (
         __version__,
         str(MEANING),
         _version_of("pysigma"),
         pipelines.digest,
-        *map(os.path.abspath, folders),
+        *([known_as] if known_as else map(os.path.abspath, folders)),
     )
     return Cache(_cache_folder(where), hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest())
 

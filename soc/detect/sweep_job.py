@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soc.config import cache_folder
+from soc.detect.releases.published import PublishedRules
 from soc.detect.sweep import NAME, Estimate, Start, Sweeper, SweepResult, estimate
 from soc.errors import ContentError, SocError
 
@@ -42,11 +44,14 @@ class SweepJob:
         store: Store,
         *,
         folders: Sequence[Path] = (),
+        published: bool | None = None,
         keep_going: bool = False,
         dry_run: bool = False,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`folders`: rules to use instead of the configured ones. `keep_going`: leave broken rules out.
+
+        `published`: use the set that is published in the store; None: as the configuration says.
 
         Raises `ContentError` with all problems of the rules or of the register.
         """
@@ -60,8 +65,14 @@ class SweepJob:
         self.name = position_name(folders)
         self.register = load_register(config.register)
         self._say = say
+        self._said = ""
+        if published is None:
+            published = config.published and not self.folders
+        self._published = PublishedRules(store, cache_folder(), say) if published else None
         self._signature = self._files()
-        self.rules = self._load()
+        self.rules = self._load(first=True)
+        if self._published and self._published.behind:
+            self._signature = ""  # so that the set that holds is tried again at the next sweep
         self.sweeper = self._sweeper()
 
     @property
@@ -80,28 +91,36 @@ class SweepJob:
         return self.sweeper.run(start, stop=stop, progress=progress)
 
     def refresh(self) -> None:
-        """Take up rules whose files changed since."""
+        """Take up rules whose files changed since, or another published set, as a whole."""
         signature = self._files()
         if signature == self._signature:
             return
-        self._signature = signature
         try:
             self.rules = self._load()
         except ContentError as error:
-            self._say("\n".join(str(problem) for problem in error.problems))
-            self._say("the rules were changed and are broken; going on with those from before")
+            said = "\n".join(str(problem) for problem in error.problems)
+            if said != self._said:
+                self._say(said)
+                self._say("the rules were changed and are broken; going on with those from before")
+            self._said = said
+            if not self._published:  # files change again when they are corrected, a store may heal by itself
+                self._signature = signature
             return
+        self._signature, self._said = signature, ""
         self.sweeper = self._sweeper()
-        self._say(f"the rules were changed; going on with {len(self.sweeper.rules)}")
+        commit = f" of commit {self.rules.commit[:12]}" if self.rules.commit else ""
+        self._say(f"the rules were changed; going on with {len(self.sweeper.rules)}{commit}")
 
     def estimate(self, start: Start) -> Estimate:
         """What reading old events would bring."""
         return estimate(self.store, self.rules.rules, start)
 
-    def _load(self) -> Ruleset:
+    def _load(self, *, first: bool = False) -> Ruleset:
         from soc.detect.ruleset import load_rules, ruleset_for
 
-        if self.folders:
+        if self._published:
+            rules = self._published.begin() if first else self._published.load()
+        elif self.folders:
             from soc.collect.collector import collectors_for
             from soc.detect.logsources import declared_by
 
@@ -117,12 +136,19 @@ class SweepJob:
 
     def _sweeper(self) -> Sweeper:
         return Sweeper(
-            self.store, self.rules.rules, name=self.name, register=self.register, dry_run=self.dry_run
+            self.store,
+            self.rules.rules,
+            name=self.name,
+            register=self.register,
+            dry_run=self.dry_run,
+            commit=self.rules.commit,
         )
 
     def _files(self) -> str:
         from soc.content import shipped
 
+        if self._published:
+            return self._published.signature()
         digest = hashlib.blake2b(digest_size=16)
         for folder in self.folders or [shipped("rules"), *self.config.rules]:
             for path in [folder] if folder.is_file() else sorted(folder.rglob("*.y*ml")):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.detect.releases.test_importer import FIRST, A, B, D, rule, zipped
+from tests.detect.releases.test_importer import FIRST, A, B, D, git_in, rule, zipped
 from tests.harness import soc
 
 
@@ -76,3 +76,59 @@ def test_the_list_shows_what_holds_and_why(place: Path) -> None:
     only = soc("rule", "list", "--state", "not-selected", "--output", "json", cwd=place).ok()
     assert [row["title"] for row in only.json] == ["B"]
     assert "unknown state" in soc("rule", "list", "--state", "odd", cwd=place).failed(2).err
+
+
+class TestPublish:
+    """`soc rule publish` and `rollback`."""
+
+    @pytest.fixture
+    def content(self, place: Path) -> Path:
+        """A content repository with an imported set in a commit."""
+        (place / ".gitignore").write_text("store/\n*.zip\n")
+        git_in(place, "init", "-q")
+        zipped(place / "1.zip", FIRST)
+        soc("rule", "import", "1.zip", cwd=place).ok()
+        git_in(place, "add", "-A")
+        git_in(place, "commit", "-qm", "first")
+        return place
+
+    def test_from_a_look_to_a_rollback(self, content: Path) -> None:
+        """Dry run, a prompt without a terminal, publish, sweep, publish again, back, and the log."""
+        look = soc("rule", "publish", "--dry-run", cwd=content).ok()
+        assert "nothing was published" in look.err
+        soc("rule", "publish", cwd=content).failed(2)
+        soc("rule", "publish", "--yes", cwd=content).ok()
+        assert "published already" in soc("rule", "publish", "--yes", cwd=content).ok().err
+        soc("sweep", "--once", "--published", cwd=content).ok()
+        (content / "rules/overrides.yml").write_text(
+            f"overrides:\n  - match: {{id: {A}}}\n    set: {{mode: shadow}}\n"
+        )
+        refused = soc("rule", "publish", "--yes", cwd=content).failed(2)
+        assert "rules/overrides.yml" in refused.err
+        assert "--allow-dirty" in refused.err
+        second = soc("rule", "publish", "--yes", "--allow-dirty", "--output", "json", cwd=content).ok()
+        assert [(row["change"], row["title"]) for row in second.json] == [("shadow", "A")]
+        soc("rule", "rollback", cwd=content).failed(2)
+        back = soc("rule", "rollback", "--yes", "--output", "json", cwd=content).ok()
+        assert [(row["change"], row["title"]) for row in back.json] == [("alert", "A")]
+        listed = soc("rule", "rollback", "--list", "--output", "json", cwd=content).ok().json
+        assert [(row["number"], row["dirty"], row["back"]) for row in listed] == [
+            (3, False, True),
+            (2, True, False),
+            (1, False, False),
+        ]
+        said = soc("audit", "list", "--output", "json", cwd=content).ok().json
+        assert [row["action"] for row in said] == ["rule.publish", "rule.publish", "rule.rollback"]
+        assert "remembered" in soc("rule", "rollback", "abcdef", cwd=content).failed(2).err
+
+    def test_the_configuration_can_say_published(self, content: Path) -> None:
+        """`detect: {rules: published}` makes it the default; --rules still means files."""
+        settings = content / "soc.yml"
+        settings.write_text(settings.read_text() + "detect: {rules: published}\n")
+        none = soc("sweep", "--once", cwd=content).failed(1)
+        assert "no rules are published" in none.err
+        assert "soc rule publish" in none.err
+        soc("sweep", "--once", "--rules", "rules", cwd=content).ok()
+        soc("sweep", "--once", "--rules", "rules", "--published", cwd=content).failed(2)
+        settings.write_text(settings.read_text().replace("published}", "publshed}"))
+        assert "`files` or `published`" in soc("config", "check", cwd=content).failed(1).out

@@ -38,15 +38,19 @@ class Checkout:
             raise UsageError(f"git knows no commit {ref!r} here", place=str(self.root), hint=hint)
         return found
 
-    def changes(self, paths: Sequence[Path] = ()) -> list[str]:
-        """What is not committed, as lines of `git status`, below `paths` (default: anywhere)."""
-        asked = ["status", "--porcelain", "--untracked-files=all", "-z", "--", *map(str, paths)]
-        return [line for line in _git(self.root, asked).split("\0") if line]
+    def uncommitted(self, folder: Path) -> list[str]:
+        """The files below a folder that are not as the commit has them, also those that git ignores."""
+        below = ["--", str(folder.resolve())]
+        differ = _git(self.root, ["diff", "--name-only", "--no-renames", "-z", "HEAD", *below])
+        untracked = _git(self.root, ["ls-files", "--others", "-z", *below])
+        names = [name for name in differ.split("\0") if name]
+        hidden = [name for name in untracked.split("\0") if name.endswith((".yml", ".yaml"))]
+        return names + [name for name in hidden if not any(p.startswith(".") for p in name.split("/"))]
 
     def changed_since(self, commit: str) -> set[Path]:
         """The files that differ from a commit, those that are gone, and new ones that are not ignored."""
         listed = ["diff", "--name-only", "--no-renames", "-z", commit, "--"]
-        untracked = ["ls-files", "--others", "--exclude-standard", "-z"]
+        untracked = ["ls-files", "--others", "--exclude-standard", "-z", "--full-name"]
         names = (_git(self.root, listed) + _git(self.root, untracked)).split("\0")
         return {self.root / name for name in names if name}
 
