@@ -7,6 +7,7 @@ code, so a collector file cannot make the program run anything.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
@@ -60,6 +61,14 @@ class Converted(dict[str, Any]):
             self.clear()
         self[text] = value
         return value
+
+
+_PART = re.compile(r"\[([^\]]*)\]|([^.]+)")
+
+
+def _parts(name: str) -> list[str]:
+    """The keys of a path: `a.b`, and `a.[b.c/d].e` where a key has dots itself."""
+    return [bracketed or plain for bracketed, plain in _PART.findall(name)] or [name]
 
 
 LIMIT = 1 << 63
@@ -463,10 +472,8 @@ class Compiler:
         for prefix, (local, _) in scope.names.items():
             if prefix.endswith(".") and name.startswith(prefix):
                 return self.path(local, name[len(prefix) :].split(".")), False
-        if scope.open and name[:1] == "[" and name[-1:] == "]":
-            return self.path("doc", [name[1:-1]]), False  # a key that has dots itself
         if scope.open:
-            return self.path("doc", name.split(".")), False
+            return self.path("doc", _parts(name)), False
         known = ", ".join(sorted(n for n in scope.names if not n.endswith(".")))
         self.problem("unknown_raw", f"there is no raw value {name!r} here; there are: {known}", *at)
         return "None", False

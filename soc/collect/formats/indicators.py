@@ -16,15 +16,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from soc.collect.formats import jsonfile
 from soc.collect.formats.registry import Broken
 
 Indicator = dict[str, Any]
 Record = tuple[str, Indicator] | Broken
-
-MAX_DOCUMENT = 256 << 20
-"""Largest JSON document in bytes that is read at once."""
 
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{1,62}\.?\Z"
@@ -227,21 +223,6 @@ def taken_back(indicator: Indicator) -> Indicator:
 # -- MISP
 
 
-def _document(path: Path) -> Any | Broken:
-    if path.stat().st_size > MAX_DOCUMENT:
-        return Broken(
-            f"larger than {MAX_DOCUMENT >> 20} MiB, which is the most that is read as one JSON document"
-        )
-    try:
-        return orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as error:
-        return Broken(f"not JSON, or cut off: {error}")
-
-
-def _source(document: Any) -> str:
-    return orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
 _MISP_TYPES = frozenset(
     {
         *(
@@ -264,7 +245,7 @@ _MISP_TYPES = frozenset(
 def misp(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: ARG001 - the signature of every file format
     """A MISP export: one event, a list of events, or the answer of its search; an indicator for each
     attribute."""
-    document = _document(path)
+    document = jsonfile.document(path)
     if isinstance(document, Broken):
         yield document
         return
@@ -300,7 +281,7 @@ def _misp_events(document: Any) -> Iterator[Mapping[str, Any]]:
 
 def _misp_attribute(attribute: Mapping[str, Any], event: Mapping[str, Any], marks: list[str]) -> Record:
     kind, value = str(attribute["type"]), str(attribute.get("value") or "")
-    source = _source(attribute)
+    source = jsonfile.source(attribute)
     port = ""
     if "|" in kind and "|" in value:
         left, _, right = value.partition("|")
@@ -359,7 +340,7 @@ _MARKINGS = {
 def stix(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: ARG001 - the signature of every file format
     """A STIX 2.0 or 2.1 bundle: an indicator for each value that a pattern of an indicator object compares
     with."""
-    document = _document(path)
+    document = jsonfile.document(path)
     if isinstance(document, Broken):
         yield document
         return
@@ -376,7 +357,7 @@ def stix(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: A
 
 
 def _stix_indicator(item: Mapping[str, Any], names: Mapping[Any, Any]) -> Iterator[Record]:
-    source = _source(item)
+    source = jsonfile.source(item)
     revoked = bool(item.get("revoked"))
     if item.get("pattern_type", "stix") != "stix":
         if not revoked:

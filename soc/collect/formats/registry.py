@@ -64,6 +64,7 @@ FORMATS: Mapping[str, Format] = {
     "cef": Format("lines", "cef:cef"),
     "leef": Format("lines", "cef:leef"),
     "evtx": Format("file", "evtx_file:records"),
+    "records": Format("file", "jsonfile:records", options=("within", "unpack")),
     "nessus": Format("file", "scanners:nessus"),
     "openvas": Format("file", "scanners:openvas"),
     "nuclei": Format("file", "scanners:nuclei"),

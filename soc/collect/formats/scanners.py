@@ -15,9 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import orjson
-
 from soc.collect.filters import is_address
+from soc.collect.formats import jsonfile
 from soc.collect.formats.registry import Broken
 from soc.collect.formats.xmlstream import elements, source_of, text_of
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 Finding = dict[str, Any]
 Record = tuple[str, Finding] | Broken
-
-MAX_DOCUMENT = 256 << 20
-"""Largest report in bytes that is one JSON document, which must be read at once."""
 
 MAX_CELL = 16 << 20
 """Most characters of one cell of a CSV report."""
@@ -315,25 +311,6 @@ def _openvas_row(row: Mapping[str, str]) -> Finding:
 # -- JSON reports
 
 
-def _document(path: Path) -> Any | Broken:
-    """The one JSON document of a file, or why there is none. An empty file is an empty list."""
-    if path.stat().st_size > MAX_DOCUMENT:
-        return Broken(
-            f"larger than {MAX_DOCUMENT >> 20} MiB, which is the most that is read as one JSON document"
-        )
-    raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if not raw.strip():
-        return []
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        return Broken(f"not JSON, or cut off: {error}")
-
-
-def _source(document: Any) -> str:
-    return orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
@@ -344,43 +321,18 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def nuclei(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: ARG001 - the signature of every file format
     """Nuclei: a JSON list, one object, or one object on each line."""
-    with path.open("rb") as stream:
-        first = stream.readline(MAX_CELL).strip()
-        rest = stream.readline(MAX_CELL).strip()
-    whole = first.startswith(b"[") or (first.startswith(b"{") and not _is_object(first)) or not rest
-    if whole:
-        document = _document(path)
-        if isinstance(document, Broken):
-            yield document
-            return
-        items = document if isinstance(document, list) else [document]
-        for item in items:
-            yield _nuclei_record(item)
-        return
-    with path.open("rb") as stream:
-        while line := stream.readline(MAX_CELL):
-            if line.strip():
-                try:
-                    yield _nuclei_record(orjson.loads(line))
-                except orjson.JSONDecodeError as error:
-                    yield Broken(f"not JSON: {error}", line.decode("utf-8", "replace").rstrip("\n"))
+    for found in jsonfile.items(path):
+        yield found if isinstance(found, Broken) else _nuclei_record(*found)
 
 
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(line), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def _nuclei_record(item: Any) -> Record:
+def _nuclei_record(text: str, item: Any) -> Record:
     if not isinstance(item, dict) or not isinstance(item.get("info"), dict):
-        return Broken("not a result of Nuclei: it has no info", _source(item)[:MAX_CELL])
+        return Broken("not a result of Nuclei: it has no info", text[:MAX_CELL])
     info, kind = item["info"], _mapping(item["info"].get("classification"))
     matched = str(item.get("matched-at") or item.get("matched") or item.get("url") or item.get("host") or "")
     host, port = _host_port(matched or str(item.get("host") or ""))
     reference = info.get("reference")
-    return _source(item), _finding(
+    return text, _finding(
         "nuclei",
         check=item.get("template-id") or item.get("templateID"),
         name=info.get("name"),
@@ -463,7 +415,7 @@ def _plain(markup: str) -> str:
 
 def trivy(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: ARG001 - the signature of every file format
     """Trivy: JSON of images, file systems, repositories and Kubernetes clusters, old and new form."""
-    document = _document(path)
+    document = jsonfile.document(path)
     if isinstance(document, Broken):
         yield document
         return
@@ -499,7 +451,7 @@ def _trivy_result(result: Mapping[str, Any], owner: Mapping[str, Any], created: 
         cvss = [v for v in _mapping(item.get("CVSS")).values() if isinstance(v, dict)]
         scores = [s for v in cvss if isinstance(s := v.get("V3Score", v.get("V2Score")), (int, float))]
         yield (
-            _source(item),
+            jsonfile.source(item),
             _finding(
                 "trivy",
                 **where,
@@ -523,7 +475,7 @@ def _trivy_result(result: Mapping[str, Any], owner: Mapping[str, Any], created: 
         if item.get("Status", "FAIL") != "FAIL":
             continue
         cause = _mapping(item.get("CauseMetadata"))
-        yield _source(item), _finding(
+        yield jsonfile.source(item), _finding(
             "trivy", **where, check=item.get("ID"), name=item.get("Title"), family="misconfiguration",
             severity=severity(item.get("Severity")), description=item.get("Description"),
             solution=item.get("Resolution"), evidence=item.get("Message"),
@@ -531,12 +483,12 @@ def _trivy_result(result: Mapping[str, Any], owner: Mapping[str, Any], created: 
             line=cause.get("StartLine"),
         )  # fmt: skip
     for item in map(_mapping, _listed(result.get("Secrets"))):
-        yield _source({**item, "Match": "(left out)", "Code": None}), _finding(
+        yield jsonfile.source({**item, "Match": "(left out)", "Code": None}), _finding(
             "trivy", **where, check=item.get("RuleID"), name=item.get("Title"), family="secret",
             severity=severity(item.get("Severity")), file=result.get("Target"), line=item.get("StartLine"),
         )  # fmt: skip
     for item in map(_mapping, _listed(result.get("Licenses"))):
-        yield _source(item), _finding(
+        yield jsonfile.source(item), _finding(
             "trivy", **where, check=item.get("Name"), name=f"licence {item.get('Name')}", family="license",
             severity=severity(item.get("Severity")), package=item.get("PkgName"),
             file=item.get("FilePath") or result.get("Target"),
@@ -545,7 +497,7 @@ def _trivy_result(result: Mapping[str, Any], owner: Mapping[str, Any], created: 
 
 def sarif(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: ARG001 - the signature of every file format
     """SARIF 2.1.0 (OASIS): the results of all runs."""
-    document = _document(path)
+    document = jsonfile.document(path)
     if isinstance(document, Broken):
         yield document
         return
@@ -557,7 +509,7 @@ def sarif(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:  # noqa: 
         rules = {str(r.get("id")): r for r in map(_mapping, _listed(driver.get("rules")))}
         ended = next((i.get("endTimeUtc") for i in map(_mapping, _listed(run.get("invocations")))), None)
         for result in map(_mapping, _listed(run.get("results"))):
-            yield _source(result), _sarif_result(result, driver, rules, ended)
+            yield jsonfile.source(result), _sarif_result(result, driver, rules, ended)
 
 
 def _sarif_result(
