@@ -4,14 +4,14 @@ An *atom* is a distinct (field, test), known by its number. A *sight* is what a 
 makes true; equal sights are one object, so that they can be compared and looked up by identity.
 
 The literals of all text tests of a field are looked for by one Aho-Corasick automaton. Literals that every
-match of a regular expression or a wildcard must hold are in the same automaton, and the expression itself
-is tried only where one of them occurs.
+match of a regular expression or a wildcard must hold are in the same automaton. A wildcard is tried where
+one of them occurs; a regular expression only when, besides, a rule asks for it that may hold.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,9 @@ from soc.detect.predicate import (
     text_test,
     wildcard_matches,
 )
+from soc.detect.keywords import Gate, texts_of, whole
+from soc.detect.seen import NONE, Sight
 from soc.detect.text import canonical, fold
-
-NONE: frozenset[int] = frozenset()
 
 MAX_REMEMBERED = 1024
 """Longest value, in characters, whose sight is remembered."""
@@ -38,26 +38,18 @@ MAX_SIGHTS = 20_000
 """How many different sights of one field are kept as one object each."""
 
 
-class Sight:
-    """The atoms that hold for a value, and those that could not be decided in time."""
-
-    __slots__ = ("true", "undecided")
-
-    def __init__(self, true: frozenset[int], undecided: frozenset[int] = NONE) -> None:
-        self.true = true
-        self.undecided = undecided
-
-
 class Budget:
     """A bound on what all tables of a matcher remember together, in characters.
 
-    When it is used up everything is forgotten at once: what recurs is soon known again.
+    When it is used up everything is forgotten at once: what recurs is soon known again. Whoever keeps more
+    that belongs to remembered values is called (`forgetful`).
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
         self.tables: list[FieldTable] = []
+        self.forgetful: list[Callable[[], None]] = []
 
     def take(self, size: int) -> None:
         """Count one remembered value."""
@@ -66,6 +58,8 @@ class Budget:
             self.used = 0
             for table in self.tables:
                 table.forget()
+            for forget in self.forgetful:
+                forget()
 
 
 _OVERHEAD = 100
@@ -86,16 +80,16 @@ class Memo(dict[Any, Sight]):
 
     def __missing__(self, value: Any) -> Sight:
         kind = value.__class__
-        if kind is str:
-            sight = self.table.see(value)
-            if len(value) <= MAX_REMEMBERED:
-                self.table.budget.take(len(value))
+        if kind is not str:
+            sight = self[canonical(value)]
+            # 1, 1.0 and True are one key of a dictionary and two texts: only the texts are remembered
+            if kind is int and 1 < abs(value) < _EXACT:
+                self.table.budget.take(0)
                 self[value] = sight
             return sight
-        sight = self.table.see(canonical(value))
-        # 1, 1.0 and True are one key of a dictionary and two texts: they are not remembered
-        if kind is int and 1 < abs(value) < _EXACT:
-            self.table.budget.take(0)
+        sight = self.table.see(value)
+        if len(value) <= MAX_REMEMBERED:
+            self.table.budget.take(len(value))
             self[value] = sight
         return sight
 
@@ -111,6 +105,12 @@ class _Literal:
         self.end: tuple[int, ...] = ()
         self.checks: tuple[int, ...] = ()
 
+    def brief(self) -> int | _Literal:
+        """The atom itself, where all that follows is one atom wherever the literal is found."""
+        if len(self.anywhere) == 1 and not (self.start or self.end or self.checks):
+            return self.anywhere[0]
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class _Check:
@@ -122,57 +122,12 @@ class _Check:
     strict: bool
 
 
-_FOLDED_INTO_ASCII = ("\u017f", "\u212a", "\u037e", "\u1fef")
-"""The characters beyond ASCII that fold or compose to ASCII: long s, Kelvin, Greek question mark, varia."""
-
-
-class Gate:
-    """Whether a text may hold one of some folded literals: never says no wrongly, and says it quickly."""
-
-    def __init__(self, literals_: Collection[str]) -> None:
-        from ahocorasick_rs import BytesAhoCorasick
-
-        self._bytes: Any = None
-        self._texts: Any = None
-        if all(text.isascii() for text in literals_):
-            # lowering ASCII letters alone is enough, but for the few characters that fold into ASCII
-            self._bytes = BytesAhoCorasick([text.encode() for text in (*literals_, *_FOLDED_INTO_ASCII)])
-        else:
-            self._texts = _automaton(literals_)
-
-    def opens(self, text: str) -> bool:
-        """Whether to look closer."""
-        if self._bytes is None:
-            try:
-                return bool(self._texts.find_matches_as_indexes(fold(text)))
-            except UnicodeEncodeError:
-                return True
-        raw = text.encode("utf-8", "surrogatepass").lower()
-        return bool(self._bytes.find_matches_as_indexes(raw))
-
-
-_BETWEEN = "\n"
-"""Stands between texts that are searched together; a literal that spans it only costs a closer look."""
-
-
-def texts_of(event: Mapping[str, Any]) -> list[str]:
-    """Every value of an event as text."""
-    values = event.values()
-    out: list[str] = [value for value in values if value.__class__ is str]
-    if len(out) < len(values):
-        for value in [value for value in values if value.__class__ is not str]:
-            if isinstance(value, list):
-                out += [canonical(v) for v in value if v is not None]
-            elif value is not None:
-                out.append(canonical(value))
-    return out
-
-
 class FieldTable:
-    """All tests on one field (or, for keywords, on any field)."""
+    """All tests on one field (or, for keywords, on any field); `eager`: no expression is left open."""
 
-    def __init__(self, tests: Iterable[tuple[int, Test]], budget: Budget) -> None:
+    def __init__(self, tests: Iterable[tuple[int, Test]], budget: Budget, *, eager: bool = False) -> None:
         self.budget = budget
+        self._eager = eager
         self._tests = list(tests)
         self._prepared = False
         self._interned: dict[tuple[frozenset[int], frozenset[int]], Sight] = {}
@@ -193,12 +148,12 @@ class FieldTable:
         try:
             return self.memo[value]
         except TypeError:  # an unhashable value, such as a mapping in an event that was not flattened
-            return self.see(canonical(value))
+            return self.memo[canonical(value)]
 
     def several(self, values: Iterable[Any]) -> Sight:
         """The sight of several values; `absent` when none of them is a value."""
         sights = [
-            self.of(v) if not isinstance(v, list) else self.see(canonical(v)) for v in values if v is not None
+            self.memo[canonical(v)] if isinstance(v, list) else self.of(v) for v in values if v is not None
         ]
         if not sights:
             return self.absent
@@ -212,17 +167,16 @@ class FieldTable:
         All texts are searched together first: in most events not one literal of the tests occurs.
         """
         self.prepare()
-        texts = texts_of(event)
-        if not texts:
-            return self.absent
         if self._gate is not None:
-            whole = _BETWEEN.join(texts)
-            if (not self._strict or whole.isascii()) and not self._gate.opens(whole):
-                return self._sight(self._always, NONE)
-        return self.several(texts)
+            text = whole(event)
+            if text and (not self._strict or text.isascii()) and not self._gate.opens(text):
+                return self._nothing
+        return self.several(texts_of(event))
 
     def together(self, sights: Collection[Sight]) -> Sight:
         """The sight of a field that has all these values."""
+        for sight in sights:
+            sight.settle()
         true = frozenset().union(*(s.true for s in sights))
         return self._sight(true, frozenset().union(*(s.undecided for s in sights)) - true)
 
@@ -230,22 +184,35 @@ class FieldTable:
         """The sight of one text; works it out anew."""
         if not self._prepared:
             self.prepare()
-        true = set(self._any_value)
-        plain = fold(text)
-        if plain in self._equals:
-            true.update(self._equals[plain])
-        checks = set(self._unfiltered)
+        plain = text.lower() if text.isascii() else fold(text)
+        found: Sequence[tuple[int, int, int]] = ()
         if self._automaton is not None:
             try:
-                self._find(plain, true, checks)
+                found = self._automaton.find_matches_as_indexes(plain, overlapping=True)
             except UnicodeEncodeError:  # half of a surrogate pair: the automaton takes characters only
                 return self._one_by_one(text)
+        if not found and self._literals_only and (not self._strict or text.isascii()):
+            return self._by_equality.get(plain, self._nothing)
+        return self._closer(text, plain, found)
+
+    def _closer(self, text: str, plain: str, found: Sequence[tuple[int, int, int]]) -> Sight:
+        """The sight of a text in which these literals were found, given as (number, start, end)."""
+        true = set(self._by_equality.get(plain, self._nothing).true)
+        checks = set(self._unfiltered)
+        if found:
+            self._follow(found, len(plain), true, checks)
         if self._strict and not text.isascii():
             checks.update(self._strict)
-        undecided = self._try(text, plain, checks, true) if checks else NONE
+        asks = self._try(text, plain, checks, true) if checks else None
         if self._networks:
             self._in_networks(text, true)
-        return self._sight(frozenset(true), undecided)
+        if asks:
+            sight = Sight(frozenset(true), NONE, asks, text)
+            if not self._eager and len(text) <= MAX_REMEMBERED:
+                return sight
+            sight.settle()  # so that it does not keep the text, and equal ones are one object
+            return self._sight(sight.true, sight.undecided)
+        return self._sight(frozenset(true), NONE)
 
     def _one_by_one(self, text: str) -> Sight:
         """The sight of a text by plain evaluation of every test."""
@@ -254,11 +221,17 @@ class FieldTable:
         true = frozenset(self._any_value).union(a for a, verdict in verdicts if verdict is Verdict.TRUE)
         return self._sight(true, frozenset(a for a, verdict in verdicts if verdict is Verdict.UNDECIDED))
 
-    def _find(self, plain: str, true: set[int], checks: set[int]) -> None:
-        size = len(plain)
+    def _follow(
+        self, found: Iterable[tuple[int, int, int]], size: int, true: set[int], checks: set[int]
+    ) -> None:
+        """Add what holds, and what must be tried, in a text of this size because of the literals in it."""
         table = self._literals
-        for index, start, end in self._automaton.find_matches_as_indexes(plain, overlapping=True):
+        add = true.add
+        for index, start, end in found:
             literal = table[index]
+            if literal.__class__ is int:
+                add(literal)
+                continue
             if literal.anywhere:
                 true.update(literal.anywhere)
             if end == size and literal.end:
@@ -268,16 +241,16 @@ class FieldTable:
             if literal.checks:
                 checks.update(literal.checks)
 
-    def _try(self, text: str, plain: str, checks: Iterable[int], true: set[int]) -> frozenset[int]:
-        undecided = []
+    def _try(self, text: str, plain: str, checks: Iterable[int], true: set[int]) -> dict[int, rx.Compiled]:
+        """Add what holds of these checks; the regular expressions among them are left open."""
+        asks: dict[int, rx.Compiled] = {}
         for number in checks:
             check = self._checks[number]
             test = check.test
             if test.op is Op.REGEX:
-                found = check.operand.search(text)
-                if found is None:
-                    undecided.append(check.atom)
-            elif test.op is Op.WILDCARD:
+                asks[check.atom] = check.operand
+                continue
+            if test.op is Op.WILDCARD:
                 found = wildcard_matches(check.operand, text if check.strict else plain)
             elif check.strict:
                 found = text_test(test.op, text, check.operand)
@@ -285,7 +258,7 @@ class FieldTable:
                 found = evaluate_value(test, text) is Verdict.TRUE
             if found:
                 true.add(check.atom)
-        return frozenset(undecided)
+        return asks
 
     def _in_networks(self, text: str, true: set[int]) -> None:
         try:
@@ -325,13 +298,17 @@ class FieldTable:
         for atom, test in self._tests:
             self._place(atom, test)
         self._automaton = _automaton(self._by_literal)
-        self._literals: Sequence[_Literal] = tuple(self._by_literal.values())
+        self._literals: Sequence[Any] = [literal.brief() for literal in self._by_literal.values()]
         # what holds without a literal has no gate: networks, numbers, expressions of any text, the empty text
         gated = not self._unfiltered and not self._networks and "" not in self._equals
         gated = gated and all(map(_encodable, self._equals))
         wanted = [*self._by_literal, *self._equals]
         self._gate = Gate(wanted) if gated and wanted else None
-        self._always = frozenset(self._any_value)
+        self._nothing = self._sight(frozenset(self._any_value), NONE)
+        self._by_equality = {
+            text: self._sight(self._nothing.true.union(atoms), NONE) for text, atoms in self._equals.items()
+        }
+        self._literals_only = not self._unfiltered and not self._networks
         del self._by_literal
 
     def _place(self, atom: int, test: Test) -> None:

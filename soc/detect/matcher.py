@@ -6,7 +6,7 @@ The tests of all rules are numbered once (`soc.detect.atoms`). For an event:
    rules that can apply to such events, worked out when the first of them comes.
 2. *See.* Each field that a rule of the partition reads is looked up: what does this value make true?
 3. *Decide.* The sights of all fields together are looked up: which rules does that combination fire? Only
-   a new combination is worked out, and in it only rules of which a needed atom is true.
+   a new combination is worked out, and in it only rules whose gate opens (`soc.detect.gates`).
 
 Steps 2 and 3 are remembered within a bound, so a stream that resembles itself costs a few look-ups an
 event. The results are those of `soc.detect.predicate.evaluate`.
@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from operator import getitem
 from typing import Any
 
-from soc.detect.atoms import NONE, Budget, FieldTable, Memo, Sight
+from soc.detect.atoms import Budget, FieldTable, Memo
+from soc.detect.gates import Gates
 from soc.detect.pauses import collection_paused
-from soc.detect.predicate import And, Op, Predicate, Test, Verdict, evaluate_test, tests
+from soc.detect.predicate import And, Op, Test, Verdict, evaluate_test, tests
 from soc.detect.rule import Rule
-from soc.detect.trees import Atoms, Truth, kleene, leaves, needed, truth_of
+from soc.detect.seen import NONE, Sight
+from soc.detect.trees import Atoms, Tree, Truth, kleene, leaves, truth_of
 
 REMEMBERED = 32_000_000
 """Default bound on remembered values, in characters."""
@@ -44,26 +46,44 @@ class Match:
 
 
 class _Compiled:
-    """A rule in terms of atoms; its parts are worked out when they are first needed."""
+    """A rule in terms of atoms; what it takes to evaluate it is worked out when that is first needed.
 
-    __slots__ = ("_truth", "fields", "keywords", "needs", "number", "references", "routed", "rule", "tree")
+    `asks`: its atoms that are regular expressions. `routed`: its parts that have one result for all events
+    of a partition; `tree` is the whole.
+    """
 
-    def __init__(self, number: int, rule: Rule, tree: Any) -> None:
-        self.number = number
-        self.rule = rule
+    __slots__ = ("_truth", "asks", "routed", "tree")
+
+    def __init__(self, tree: Tree, routed: tuple[Tree, ...], asks: frozenset[int]) -> None:
         self.tree = tree
+        self.routed = routed
+        self.asks = asks
         self._truth: Truth | None = None
-        self.fields: tuple[str, ...] = ()
-        self.references: tuple[tuple[int, Test], ...] = ()
-        self.keywords: set[int] = set()
-        self.needs: frozenset[int] | None = None
-        self.routed: list[Any] = []
 
     def holds(self, true: set[int]) -> bool:
-        """Whether the rule is true, when nothing is undecided."""
+        """Whether the rule is true, when its routed parts are and nothing is undecided."""
         if self._truth is None:
-            self._truth = truth_of(self.tree)
+            self._truth = truth_of(self._rest())
         return self._truth(true)
+
+    def _rest(self) -> Tree:
+        if not self.routed:
+            return self.tree
+        kind, parts = self.tree
+        return (kind, tuple(part for part in parts if part not in self.routed))
+
+
+class _Unit:
+    """The rules that one condition on routing fields decides alike, and all that they look at."""
+
+    __slots__ = ("fields", "keywords", "members", "references", "routed")
+
+    def __init__(self, routed: tuple[Tree, ...]) -> None:
+        self.routed = routed
+        self.members: set[int] = set()
+        self.fields: set[str] = set()
+        self.references: dict[int, Test] = {}
+        self.keywords: set[int] = set()
 
 
 class _Partition:
@@ -72,22 +92,22 @@ class _Partition:
     __slots__ = (
         "always",
         "keywords",
+        "members",
         "memos",
         "names",
-        "needing",
         "references",
         "results",
         "route",
         "tables",
     )
 
-    def __init__(self, route: Sequence[Sight]) -> None:
-        self.route = _union(route)
+    def __init__(self, route: Sight) -> None:
+        self.route = route
         self.names: tuple[str, ...] = ()
         self.tables: tuple[FieldTable, ...] = ()
         self.memos: tuple[Memo, ...] = ()
-        self.needing: dict[int, list[_Compiled]] = {}
-        self.always: list[_Compiled] = []
+        self.members: set[int] = set()
+        self.always: set[int] = set()
         self.references: list[tuple[int, Test]] = []
         self.keywords: FieldTable | None = None
         self.results: dict[tuple[Any, ...], tuple[Match, ...]] = {}
@@ -102,13 +122,15 @@ class Matcher:
 
     def __init__(self, rules: Iterable[Rule], *, remembered: int = REMEMBERED) -> None:
         self._budget = Budget(remembered)
+        self._budget.forgetful.append(self._forget)
         self._rules = [rule for rule in rules if rule.runnable and not rule.blind]
         routing = {t.field for rule in self._rules for t in tests(rule.source) if t.field}
         self._route_names = tuple(sorted(routing))
         self._atoms = Atoms(routing)
+        self._units: dict[tuple[Tree, ...], _Unit] = {}
         with collection_paused():
             self._compiled = [self._compile(n, rule) for n, rule in enumerate(self._rules)]
-            self._sources = self._group_by_source()
+            self._gates = Gates([c.tree for c in self._compiled], self._atoms.costs)
             self._tables = self._make_tables()
         self._route_memos = tuple(self._tables[name].memo for name in self._route_names)
         self._keywords: dict[frozenset[int], FieldTable] = {}
@@ -159,99 +181,110 @@ class Matcher:
 
     def _decide(self, partition: _Partition, key: tuple[Any, ...]) -> tuple[Match, ...]:
         """The rules that a new combination of sights fires; remembered for its next occurrence."""
-        seen = _union([partition.route, *(sight for sight in key if sight is not None)])
-        true = set(seen.true)
-        candidates = list(partition.always)
-        needing = partition.needing
-        for atom in true if not seen.undecided else true | seen.undecided:
-            if atom in needing:
-                candidates += needing[atom]
-        if not candidates:
-            found: tuple[Match, ...] = ()
-        else:
-            ordered = sorted(set(candidates), key=_number)
-            if seen.undecided:
-                found = self._decide_partly(ordered, true, seen.undecided)
-            else:
-                found = tuple([self._matches[c.number] for c in ordered if c.holds(true)])
+        sights = [sight for sight in key if sight is not None and not sight.blank]
+        self._gates.note(sights)
+        opened = self._gates.opened(sights)
+        opened &= partition.members
+        opened |= partition.always
+        found = self._evaluate(partition, sights, sorted(opened)) if opened else ()
         self._combinations += 1
         if self._combinations > COMBINATIONS:
-            self._combinations = 1
-            for other in self._partitions.values():
-                other.results.clear()
+            self._forget()
         partition.results[key] = found
         return found
 
-    def _decide_partly(
-        self, candidates: Iterable[_Compiled], true: set[int], undecided: frozenset[int]
+    def _forget(self) -> None:
+        """Drop the remembered combinations."""
+        self._combinations = 0
+        for partition in self._partitions.values():
+            partition.results.clear()
+
+    def _evaluate(
+        self, partition: _Partition, sights: Sequence[Sight], numbers: Sequence[int]
     ) -> tuple[Match, ...]:
-        verdicts = [(c, kleene(c.tree, true, undecided)) for c in candidates]
-        return tuple([Match(c.rule, v) for c, v in verdicts if v is not Verdict.FALSE])
+        """The matches among the rules with these numbers."""
+        rules = self._compiled
+        asking = [sight for sight in sights if sight.asks]
+        if asking:
+            wanted = NONE.union(*[rules[number].asks for number in numbers])
+            for sight in asking if wanted else ():
+                sight.answer(wanted)
+        true = set(partition.route.true).union(*[sight.true for sight in sights])
+        if partition.route.undecided or any([sight.undecided for sight in sights]):
+            return self._evaluate_in_doubt([partition.route, *sights], true, numbers)
+        out: list[Match] = []
+        for number in numbers:
+            if rules[number].holds(true):
+                out.append(self._matches[number])
+            else:
+                self._gates.in_vain(number)
+        return tuple(out)
+
+    def _evaluate_in_doubt(
+        self, sights: Sequence[Sight], true: set[int], numbers: Sequence[int]
+    ) -> tuple[Match, ...]:
+        undecided = NONE.union(*[sight.undecided for sight in sights]) - true
+        verdicts = [(number, kleene(self._compiled[number].tree, true, undecided)) for number in numbers]
+        return tuple(
+            [Match(self._rules[n], verdict) for n, verdict in verdicts if verdict is not Verdict.FALSE]
+        )
 
     # ---------------------------------------------------------------- building
 
     def _compile(self, number: int, rule: Rule) -> _Compiled:
         atoms = self._atoms
         tree = atoms.tree(rule.predicate)
-        compiled = _Compiled(number, rule, tree)
-        names: set[str] = set()
-        for atom in set(leaves(tree)):
+        found = set(leaves(tree))
+        routed: tuple[Tree, ...] = ()
+        if isinstance(rule.predicate, And):
+            routed = tuple(part for part in tree[1] if all(atoms.costs[n] is None for n in leaves(part)))
+        unit = self._units.get(routed)
+        if unit is None:
+            unit = self._units[routed] = _Unit(routed)
+        unit.members.add(number)
+        asks = []
+        for atom in found:
             test = atoms.tests[atom]
             if test.op is Op.FIELDREF:
-                compiled.references += ((atom, test),)
+                unit.references[atom] = test
             elif test.field is None:
-                compiled.keywords.add(atom)
+                unit.keywords.add(atom)
             elif atoms.costs[atom] is not None:
-                names.add(test.field)
-        compiled.fields = tuple(names)
-        gate = needed(tree, atoms.costs)
-        compiled.needs = None if gate is None else gate[1]
-        if isinstance(rule.predicate, And) and rule.predicate.parts[:1] == (rule.source,):
-            compiled.routed = [
-                part for part in tree[1][1:] if all(atoms.costs[n] is None for n in leaves(part))
-            ]
-        return compiled
-
-    def _group_by_source(self) -> list[tuple[Any, list[_Compiled]]]:
-        groups: dict[Predicate, list[_Compiled]] = {}
-        for compiled in self._compiled:
-            groups.setdefault(compiled.rule.source, []).append(compiled)
-        return [(self._atoms.tree(source), members) for source, members in groups.items()]
+                unit.fields.add(test.field)
+            if test.op is Op.REGEX:
+                asks.append(atom)
+        return _Compiled(tree, routed, frozenset(asks) if asks else NONE)
 
     def _make_tables(self) -> dict[str, FieldTable]:
         by_field: dict[str, list[tuple[int, Test]]] = {name: [] for name in self._route_names}
         for number, test in enumerate(self._atoms.tests):
             if test.op is not Op.FIELDREF and test.field is not None:
                 by_field.setdefault(test.field, []).append((number, test))
-        return {name: FieldTable(found, self._budget) for name, found in by_field.items()}
+        routing = self._atoms.routing
+        return {n: FieldTable(found, self._budget, eager=n in routing) for n, found in by_field.items()}
 
     def _partition(self, route: tuple[Sight, ...]) -> _Partition:
         """The partition for events with this route: rules whose log source and routing tests can hold."""
-        partition = _Partition(route)
+        partition = _Partition(_union(route))
         true, undecided = set(partition.route.true), partition.route.undecided
-
-        def possible(tree: Any) -> bool:
-            return kleene(tree, true, undecided) is not Verdict.FALSE
-
-        rules = [
-            c
-            for source, group in self._sources
-            if possible(source)
-            for c in group
-            if all(map(possible, c.routed))
-        ]
         names: set[str] = set()
         keywords: set[int] = set()
         references: dict[int, Test] = {}
-        for compiled in rules:
-            names.update(compiled.fields)
-            references.update(compiled.references)
-            keywords |= compiled.keywords
-            if compiled.needs is None:
-                partition.always.append(compiled)
-            else:
-                for atom in compiled.needs:
-                    partition.needing.setdefault(atom, []).append(compiled)
+        verdicts: dict[Any, bool] = {}
+
+        def possible(part: Tree) -> bool:
+            known = verdicts.get(part)
+            if known is None:
+                known = verdicts[part] = kleene(part, true, undecided) is not Verdict.FALSE
+            return known
+
+        for unit in self._units.values():
+            if all(map(possible, unit.routed)):
+                partition.members |= unit.members
+                names |= unit.fields
+                keywords |= unit.keywords
+                references.update(unit.references)
+        partition.always = partition.members & self._gates.ungated
         partition.names = tuple(sorted(names))
         partition.tables = tuple(self._tables[name] for name in partition.names)
         partition.memos = tuple(table.memo for table in partition.tables)
@@ -267,12 +300,8 @@ class Matcher:
         known = self._keywords.get(atoms)
         if known is None:
             found = [(atom, self._atoms.tests[atom]) for atom in sorted(atoms)]
-            known = self._keywords[atoms] = FieldTable(found, self._budget)
+            known = self._keywords[atoms] = FieldTable(found, self._budget, eager=True)
         return known
-
-
-def _number(compiled: _Compiled) -> int:
-    return compiled.number
 
 
 def _union(sights: Sequence[Sight]) -> Sight:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from soc.detect.predicate import And, Not, Op, Predicate, Test, Verdict
+from soc.detect.predicate import And, Not, Op, Or, Predicate, Test, Verdict
 
 Tree = Any
 """An int, or (kind, tuple of trees): recursive, which type checkers cannot follow through tuples of both."""
@@ -109,17 +109,59 @@ def truth_of(tree: Any) -> Truth:
         return lambda true: tree in true
     kind, parts = tree
     if kind is Not:
-        inner = truth_of(parts[0])
-        return lambda true: not inner(true)
+        return _opposite(parts[0])
     atoms = frozenset(part for part in parts if isinstance(part, int))
     rest = [truth_of(part) for part in parts if not isinstance(part, int)]
     if kind is And:
-        if not rest:
-            return atoms.issubset
-        return lambda true: atoms.issubset(true) and all(part(true) for part in rest)
+        return _every([atoms.issubset, *rest] if atoms or not rest else rest)
     if not rest:
-        return lambda true: not atoms.isdisjoint(true)
-    return lambda true: not atoms.isdisjoint(true) or any(part(true) for part in rest)
+        absent = atoms.isdisjoint
+        return lambda true: not absent(true)
+    return _some([lambda true: not atoms.isdisjoint(true), *rest] if atoms else rest)
+
+
+def _opposite(tree: Any) -> Truth:
+    if isinstance(tree, int):
+        return lambda true: tree not in true
+    if tree[0] is Or and all(isinstance(part, int) for part in tree[1]):
+        return frozenset(tree[1]).isdisjoint
+    inner = truth_of(tree)
+    return lambda true: not inner(true)
+
+
+def _every(parts: Sequence[Truth]) -> Truth:
+    """All of the parts; written out for few of them, because a loop costs more than the parts."""
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts) == 2:
+        first, second = parts
+        return lambda true: first(true) and second(true)
+    if len(parts) == 3:
+        one, two, three = parts
+        return lambda true: one(true) and two(true) and three(true)
+
+    def every(true: set[int]) -> bool:
+        for part in parts:  # noqa: SIM110 - `all` with a generator takes twice as long
+            if not part(true):
+                return False
+        return True
+
+    return every
+
+
+def _some(parts: Sequence[Truth]) -> Truth:
+    """One of the parts at least."""
+    if len(parts) == 2:
+        first, second = parts
+        return lambda true: first(true) or second(true)
+
+    def some(true: set[int]) -> bool:
+        for part in parts:  # noqa: SIM110 - `any` with a generator takes twice as long
+            if part(true):
+                return True
+        return False
+
+    return some
 
 
 def kleene(tree: Any, true: set[int], undecided: frozenset[int]) -> Verdict:
