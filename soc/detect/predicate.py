@@ -14,6 +14,7 @@ A field with several values passes a test when any one of them does.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,8 +56,8 @@ class Op(StrEnum):
     LTE = "lte"
     GT = "gt"
     GTE = "gte"
-    """The operand is a number, compared with numbers and with text that is one; or text, compared as
-    text with text (so that `@timestamp` compares as time)."""
+    """The operand is a number, compared with numbers and with text that is one; a time as
+    `soc.event.timestamp` writes it, compared with times; or other text, compared as text."""
     EXISTS = "exists"
     """The field has a value. The operand is unused."""
     NULL = "null"
@@ -223,8 +224,6 @@ def folded(operand: Any, cased: bool) -> Any:
 @lru_cache(maxsize=16384)
 def _segments(parts: tuple[str | None, ...]) -> tuple[tuple[int, Any], ...]:
     """What stands between the stars of a pattern with `?`: the length of each, and its compiled form."""
-    import re
-
     segments: list[list[str | None]] = [[]]
     for before, part in zip((None, *parts), parts, strict=False):
         if part is not None and before is not None:
@@ -291,26 +290,48 @@ def in_network(text: str, value: Any) -> bool:
     return address.version == net.version and address in net
 
 
+_NUMBER = re.compile(r"[+-]?[0-9]{1,300}(?:\.[0-9]{0,300})?(?:[eE][+-]?[0-9]{1,3})?")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:$|[T ])")
+_NORMAL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+
+
 def as_number(value: Any) -> int | float | None:
     """A value as a number: numbers, and text that is one in decimal; else None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
         return value
-    if isinstance(value, str):
-        for kind in (int, float):
-            try:
-                return kind(value)
-            except ValueError:
-                continue
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return int(value) if value.lstrip("+-").isdigit() else float(value)
     return None
 
 
+def as_time(value: Any) -> str | None:
+    """A time as `soc.event.timestamp` writes it; None for what is none. Without a zone it is UTC."""
+    from datetime import UTC, datetime
+
+    from soc.event import timestamp
+
+    if not isinstance(value, str) or not _TIME.match(value):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return None
+
+
 def compares(op: Op, value: Any, operand: Any) -> bool:
-    """`value op operand`, as numbers when the operand is a number, else as text."""
+    """`value op operand`: as numbers when the operand is a number, as times when it is one as
+    `soc.event.timestamp` writes it, else as text.
+    """
     left: Any
     right: Any
-    if isinstance(operand, str):
+    if isinstance(operand, str) and _NORMAL_TIME.fullmatch(operand):
+        left, right = as_time(value), operand
+        if left is None:
+            return False
+    elif isinstance(operand, str):
         left, right = (fold(canonical(value)), fold(operand))
     else:
         left, right = as_number(value), operand

@@ -1,54 +1,45 @@
-"""From a Sigma document to what it means: pySigma reads, this module compiles.
+"""From a Sigma document to what it means.
 
-pySigma parses values, modifiers and conditions (Sigma specification 2.1); the result becomes a
-`soc.detect.predicate`. Whatever cannot be expressed is a `Problem` with its place, or, where only a value
-from the environment is missing (a placeholder), an *undecidable* rule; nothing is left out silently.
-This is the only module that imports pySigma; it is imported only when something must be compiled.
+pySigma checks what a document says about itself (title, id, tags, dates, log source). Detections and
+conditions are read here (`soc.detect.values`, `soc.detect.modifiers`, `soc.detect.condition`), because their
+meaning must be exact and every mistake must have its place; docs/decisions/0015-reading-sigma.md says why.
+Whatever cannot be expressed is a `Problem`, or, where only a value from the environment is missing (a
+placeholder), an *undecidable* rule; nothing is left out silently. This is the only module that imports
+pySigma; it is imported only when something must be compiled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sigma import types as st
-from sigma.conditions import (
-    ConditionAND,
-    ConditionIdentifier,
-    ConditionNOT,
-    ConditionOR,
-    ConditionSelector,
-)
 from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
-from sigma.modifiers import modifier_mapping
-from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections, SigmaRule
+from sigma.rule import SigmaRule
 
-from soc.detect import regex as rx
+from soc.detect import condition as conditions
+from soc.detect import modifiers, values
+from soc.detect.modifiers import UndecidableError
 from soc.detect.pipelines import Pipelines
-from soc.detect.predicate import And, Not, Op, Or, Predicate, Test
+from soc.detect.predicate import And, Not, Or, Predicate, Test
 from soc.detect.rule import Logsource
 from soc.detect.text import canonical
+from soc.detect.values import ValueProblem
 from soc.errors import ContentError, Problem
 from soc.yamlio import YamlDocument
-
-ALIASES = {"utf16le": "wide"}
-"""Modifiers of the specification that pySigma knows only under another name."""
 
 MALFORMED = (SigmaError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 """What pySigma raises over documents that are not what it expects."""
 
 _HINTS = {
-    "unknown_modifier": "the modifiers are: " + ", ".join(sorted({*modifier_mapping, *ALIASES})),
-    "deprecated": "Sigma has correlation rules instead, which are not evaluated yet; a rule on single events "
-    "counts its hits in one alert",
+    "unknown_modifier": "the modifiers are: " + ", ".join(sorted(modifiers.KNOWN)),
+    "deprecated": "Sigma has correlation rules instead",
 }
 
-
-class UndecidableError(Exception):
-    """The condition depends on something that is not known here; the text says on what."""
+NOT_DETECTIONS = frozenset({"condition", "rules", "timeframe"})
+"""Keys beside the detections: `rules` of filters, and `timeframe`, a relic of aggregations."""
 
 
 class CompileError(Exception):
@@ -60,11 +51,30 @@ class CompileError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a rule as its author named it, and what it means.
+
+    `kind`: `condition`, `and`, `or`, `not`, `of` (such as `1 of filter_*`), `detection` (named), `entry` (one
+    of a list of detections), `field` (with its modifiers), `value`. The predicate of a part is made of those
+    of its `parts`; a value has none, but tests.
+    """
+
+    kind: str
+    label: str
+    predicate: Predicate
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
-    """The meaning of a detection, without its log source; `undecidable` says why there is none."""
+    """The meaning of a detection, without its log source; `undecidable` says why there is none.
+
+    `parts` are the conditions (of which one is enough) with the names that the rule gives them.
+    """
 
     predicate: Predicate
     undecidable: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 def kind_of(data: Mapping[str, Any]) -> str:
@@ -93,12 +103,11 @@ def check(document: YamlDocument, problems: list[Problem]) -> Any:
         for name in ("id", "title", "level", "status", "name")
         if not isinstance(data.get(name, ""), str)
     ]
-    data = _plain_keys(document, data, problems)
     if len(problems) > before:
         return None
     reader: Any = {"correlation": SigmaCorrelationRule, "filter": SigmaFilter}.get(kind_of(data), SigmaRule)
     try:
-        rule = reader.from_dict(data, collect_errors=True)
+        rule = reader.from_dict(_without_detections(data), collect_errors=True)
     except MALFORMED as error:
         problems.append(_problem(document, error))
         return None
@@ -106,38 +115,17 @@ def check(document: YamlDocument, problems: list[Problem]) -> Any:
     return rule if len(problems) == before else None
 
 
-def _plain_keys(document: YamlDocument, data: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
-    """The document with aliases of modifiers replaced; unknown modifiers become problems with their line."""
-    part = "filter" if "filter" in data else "detection"
-    detection = data.get(part)
-    if not isinstance(detection, dict):
-        return data
+_STAND_IN = {"stand_in": {"field": "value"}, "condition": "stand_in"}
 
-    def walk(value: Any, at: tuple[str | int, ...]) -> Any:
-        if isinstance(value, list):
-            return [walk(v, (*at, i)) for i, v in enumerate(value)]
-        if not isinstance(value, dict):
-            # pySigma keeps numbers as floats, which are exact only up to here
-            return (
-                str(value) if type(value) is int and abs(value) > 2**53 and "|" not in str(at[-1]) else value
-            )
-        out = {}
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                problems.append(Problem("sigma", f"the field name {key!r} must be text", document.place(*at)))
-                continue
-            name, *modifiers = key.split("|")
-            for modifier in modifiers:
-                if modifier not in modifier_mapping and modifier not in ALIASES:
-                    message = f"unknown modifier {modifier!r} of the field {name!r}"
-                    problems.append(_located(document, "unknown_modifier", message, *at, key))
-            out["|".join([name, *(ALIASES.get(m, m) for m in modifiers)])] = walk(inner, (*at, key))
-        return out
 
-    return {
-        **data,
-        part: {k: v if k in {"condition", "rules"} else walk(v, (part, k)) for k, v in detection.items()},
-    }
+def _without_detections(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The document for pySigma, which is not asked about detections."""
+    out = dict(data)
+    if isinstance(data.get("detection"), dict):
+        out["detection"] = _STAND_IN
+    if isinstance(found := data.get("filter"), dict):
+        out["filter"] = {**_STAND_IN, **({"rules": found["rules"]} if "rules" in found else {})}
+    return out
 
 
 def _located(document: YamlDocument, kind: str, message: str, *at: str | int, hint: str = "") -> Problem:
@@ -206,253 +194,151 @@ def logsource_of(rule: SigmaRule | SigmaFilter) -> Logsource:
 
 def compile_rule(document: YamlDocument, rule: SigmaRule, pipelines: Pipelines) -> Compiled:
     """The meaning of a rule's detection. Raises `ContentError` for what cannot be expressed."""
-    return compile_detections(document, rule.detection, logsource_of(rule), pipelines)
+    return compile_detections(document, logsource_of(rule), pipelines)
 
 
 def compile_filter(
-    document: YamlDocument, found: SigmaFilter, target: Logsource, pipelines: Pipelines
+    document: YamlDocument, _found: SigmaFilter, target: Logsource, pipelines: Pipelines
 ) -> Compiled:
     """The condition that a filter adds to a rule with the log source `target`."""
-    return compile_detections(document, found.filter, target, pipelines, part="filter")
+    return compile_detections(document, target, pipelines, part="filter")
 
 
 def compile_detections(
-    document: YamlDocument,
-    detections: SigmaDetections,
-    logsource: Logsource,
-    pipelines: Pipelines,
-    part: str = "detection",
+    document: YamlDocument, logsource: Logsource, pipelines: Pipelines, part: str = "detection"
 ) -> Compiled:
     """The meaning of named detections and their conditions (several conditions: any of them)."""
-    compiler = _Compiler(detections, logsource, pipelines)
     try:
-        conditions = tuple(compiler.condition(c) for c in detections.parsed_condition)
+        parts = _Compiler(document.data[part], logsource, pipelines).compiled()
     except UndecidableError as why:
         return Compiled(Or(()), str(why))
     except CompileError as error:
         place_ = document.place(part, *error.at)
-        raise ContentError([Problem(error.kind, error.message, place_, hint=error.hint)]) from None
-    except MALFORMED as error:
-        raise ContentError([_problem(document, error)]) from None
-    return Compiled(simplify(conditions[0] if len(conditions) == 1 else Or(conditions)))
+        hint = error.hint or _HINTS.get(error.kind, "")
+        raise ContentError([Problem(error.kind, error.message, place_, hint=hint)]) from None
+    return Compiled(simplify(values.any_of([p.predicate for p in parts])), parts=parts)
 
 
 class _Compiler:
     """Compiles the detections of one document."""
 
-    def __init__(self, detections: SigmaDetections, logsource: Logsource, pipelines: Pipelines) -> None:
-        self.detections = detections
+    def __init__(self, detections: Mapping[str, Any], logsource: Logsource, pipelines: Pipelines) -> None:
+        self.detections = {k: v for k, v in detections.items() if k not in NOT_DETECTIONS}
+        self.stated = detections.get("condition")
         self.logsource = logsource
         self.pipelines = pipelines
-        self._named: dict[str, Predicate] = {}
+        self._named: dict[str, Part] = {}
 
-    def condition(self, condition: Any) -> Predicate:
-        return self.node(condition.parse(postprocess=False))
+    def compiled(self) -> tuple[Part, ...]:
+        """Each condition of the document. Raises `CompileError`, `UndecidableError`."""
+        if not self.detections:
+            raise CompileError("detection", "there is no detection in it")
+        if self.stated is None:
+            raise CompileError("condition", "there is no `condition`", hint="such as `condition: selection`")
+        listed = self.stated if isinstance(self.stated, list) else [self.stated]
+        if not listed or not all(isinstance(text, str) for text in listed):
+            raise CompileError("condition", "a condition is text, or a list of texts", "condition")
+        return tuple(self.condition(text) for text in listed)
 
-    def node(self, node: Any) -> Predicate:
-        if isinstance(node, ConditionIdentifier):
-            return self.named(node.identifier)
-        if isinstance(node, ConditionSelector):
-            return self.selected(node)
-        parts = tuple(self.node(arg) for arg in node.args)
-        if isinstance(node, ConditionNOT):
-            return Not(parts[0])
-        if isinstance(node, ConditionAND):
-            return And(parts)
-        if isinstance(node, ConditionOR):
-            return Or(parts)
-        raise CompileError("condition", f"unsupported in a condition: {type(node).__name__}", "condition")
+    def condition(self, text: str) -> Part:
+        try:
+            tree = conditions.parse(text)
+        except conditions.ConditionError as error:
+            raise CompileError("condition", str(error), "condition") from None
+        inner = self.node(tree)
+        return Part("condition", text, inner.predicate, (inner,))
 
-    def selected(self, node: ConditionSelector) -> Predicate:
-        names = [ref.identifier for ref in node.resolve_referenced_detections(self.detections)]
-        if not names:
-            message = f"the condition names {node.pattern!r}, and no detection is called so"
-            raise CompileError(
-                "condition", message, "condition", hint="correct the name, or add the detection"
-            )
-        parts = tuple(self.named(name) for name in names)
-        return And(parts) if node.cond_class is ConditionAND else Or(parts)
+    def node(self, node: conditions.Condition) -> Part:
+        if isinstance(node, conditions.Named):
+            return self.named(node.name)
+        if isinstance(node, conditions.Of):
+            names = node.names(self.detections)
+            if not names:
+                raise self.unknown(node.pattern)
+            return _joined("of", str(node), [self.named(name) for name in names], every=node.every)
+        if isinstance(node, conditions.Never):
+            inner = self.node(node.part)
+            return Part("not", "not", Not(inner.predicate), (inner,))
+        every = isinstance(node, conditions.Every)
+        word = "and" if every else "or"
+        return _joined(word, word, [self.node(part) for part in node.parts], every=every)
 
-    def named(self, name: str) -> Predicate:
+    def unknown(self, name: str) -> CompileError:
+        message = f"the condition names {name!r}, and no detection is called so"
+        return CompileError("condition", message, "condition", hint="correct the name, or add the detection")
+
+    def named(self, name: str) -> Part:
         known = self._named.get(name)
         if known is None:
-            detection = self.detections.detections.get(name)
-            if detection is None:
-                message = f"the condition names {name!r}, and no detection is called so"
-                raise CompileError(
-                    "condition", message, "condition", hint="correct the name, or add the detection"
-                )
-            try:
-                known = self.detection(detection)
-            except CompileError as error:
-                raise CompileError(error.kind, error.message, name, *error.at, hint=error.hint) from None
-            self._named[name] = known
+            if name not in self.detections:
+                raise self.unknown(name)
+            inner = self.detection(self.detections[name], name)
+            known = self._named[name] = Part("detection", name, inner.predicate, inner.parts or (inner,))
         return known
 
-    def detection(self, detection: SigmaDetection) -> Predicate:
-        parts = tuple(
-            self.detection(item) if isinstance(item, SigmaDetection) else self.item(item)
-            for item in detection.detection_items
-        )
-        return And(parts) if detection.item_linking is ConditionAND else Or(parts)
+    def detection(self, found: Any, *at: str | int) -> Part:
+        """A detection: a mapping (all of it), a list (one of it), or a keyword."""
+        if isinstance(found, dict):
+            if not found:
+                raise CompileError("detection", "the detection is empty", *at)
+            return _joined("entry", "", list(self.fields(found, at)), every=True)
+        listed = found if isinstance(found, list) else [found]
+        if not listed:
+            raise CompileError("keywords", "an empty list of keywords", *at)
+        if any(isinstance(inner, (dict, list)) for inner in listed):
+            parts = [self.detection(inner, *at, number) for number, inner in enumerate(listed)]
+            return _joined("entry", "", parts, every=False)
+        return self.field("", found, *at)
 
-    def item(self, item: SigmaDetectionItem) -> Predicate:
-        if not item.value:
-            if item.field is None:
-                raise CompileError("keywords", "an empty list of keywords")
-            parts: tuple[Predicate, ...] = (self.value(item.field, st.SigmaNull()),)
-        else:
-            parts = tuple(self.value(item.field, value) for value in item.value)
-        whole: Predicate = And(parts) if item.value_linking is ConditionAND else Or(parts)
-        return Not(whole) if item.negated else whole
+    def fields(self, found: Mapping[Any, Any], at: Sequence[str | int]) -> Iterator[Part]:
+        for key, raw in found.items():
+            if not isinstance(key, str):
+                raise CompileError("sigma", f"the field name {key!r} must be text", *at)
+            yield self.field(key, raw, *at, key)
 
-    def value(self, name: str | None, value: st.SigmaType) -> Predicate:
-        """One value of a field; with a name that has several targets: of any of them (null: of all)."""
-        if isinstance(value, st.SigmaExpansion):
-            return Or(tuple(self.value(name, inner) for inner in value.values))
-        if name is None:
-            return keyword(self.expanded(value))
-        values = self.expanded(value)
-        targets = self.pipelines.targets(self.logsource, name)
-        parts = tuple(self.test(target, inner) for target in targets for inner in values)
-        absent = isinstance(value, st.SigmaNull) or (isinstance(value, st.SigmaExists) and not value.exists)
-        return And(parts) if absent else Or(parts)
+    def field(self, key: str, raw: Any, *at: str | int) -> Part:
+        """A field with its modifiers and values, or keywords."""
+        name, *chain = key.split("|")
+        for modifier in chain:
+            if modifier not in modifiers.KNOWN:
+                message = f"unknown modifier {modifier!r} of the field {name!r}"
+                raise CompileError("unknown_modifier", message, *at)
+        listed = raw if isinstance(raw, list) else [raw]
+        if not listed and not name:
+            raise CompileError("keywords", "an empty list of keywords", *at)
+        places = [(*at, n) for n in range(len(listed))] if isinstance(raw, list) else [at]
+        parts = [
+            self.value(name, chain, one, place)
+            for one, place in zip(listed or [None], places or [at], strict=True)
+        ]
+        whole = values.linked([part.predicate for part in parts], chain)
+        return Part("field", key or "keywords", whole, tuple(parts))
 
-    def expanded(self, value: st.SigmaType) -> Sequence[st.SigmaType]:
-        """The value with its placeholders filled in: one value or several."""
-        if (
-            not isinstance(value, (st.SigmaString, st.SigmaRegularExpression))
-            or not value.contains_placeholder()
-        ):
-            return (value,)
+    def value(self, name: str, chain: Sequence[str], raw: Any, at: Sequence[str | int]) -> Part:
+        """One value of a field; with a name that has several targets: of any of them (absent: of all)."""
+        try:
+            found = modifiers.modified(raw, chain, self.pipelines.placeholder)
+            if not name:
+                tests = [values.keyword_test(value, chain) for value in found]
+            else:
+                targets = self.pipelines.targets(self.logsource, name)
+                tests = [values.tests_of(target, found, self.others) for target in targets]
+        except ValueProblem as error:
+            raise CompileError(error.kind, error.message, *at, hint=error.hint) from None
+        gone = all(isinstance(v, values.Absent) or v == values.Presence(False) for v in found)
+        predicate = And(tuple(tests)) if name and gone and len(tests) > 1 else values.any_of(tests)
+        return Part("value", canonical(raw) if raw is not None else "null", predicate)
 
-        def fill(placeholder: st.Placeholder) -> Iterator[str]:
-            values = self.pipelines.placeholder(placeholder.name)
-            if values is None:
-                raise UndecidableError(f"nobody defines the placeholder %{placeholder.name}%")
-            yield from values
-
-        return value.replace_placeholders(fill)
-
-    def test(self, target: str, value: st.SigmaType) -> Predicate:
-        compiler = next((c for kind, c in _VALUES if isinstance(value, kind)), None)
-        if compiler is None:
-            raise CompileError("value", f"unsupported kind of value: {type(value).__name__}")
-        if isinstance(value, st.SigmaFieldReference):
-            others = self.pipelines.targets(self.logsource, value.field)
-            return Or(tuple(field_reference(target, other, value) for other in others))
-        return compiler(target, value)
-
-
-def keyword(values: Sequence[st.SigmaType]) -> Predicate:
-    """A value without a field: found somewhere in any field of the event."""
-    return Or(tuple(_keyword(value) for value in values))
+    def others(self, name: str) -> Sequence[str]:
+        return self.pipelines.targets(self.logsource, name)
 
 
-def _keyword(value: st.SigmaType) -> Predicate:
-    if isinstance(value, st.SigmaString):
-        multi = st.SpecialChars.WILDCARD_MULTI
-        parts = [multi, *value.s, multi]
-        return string_test(None, parts, cased=isinstance(value, st.SigmaCasedString))
-    if isinstance(value, (st.SigmaBool, st.SigmaNumber)) and not isinstance(value, st.SigmaTimestampPart):
-        return Test(None, Op.CONTAINS, plain(value))
-    if isinstance(value, st.SigmaRegularExpression):
-        return regex_test(None, value)
-    raise CompileError("keywords", f"a keyword cannot be a {type(value).__name__}; name a field")
-
-
-def plain(value: st.SigmaBool | st.SigmaNumber) -> str:
-    """A number or a boolean as the text that is compared."""
-    return canonical(value.boolean if isinstance(value, st.SigmaBool) else value.number)
-
-
-def string_test(name: str | None, parts: Sequence[Any], *, cased: bool = False) -> Predicate:
-    """A string of literals and wildcards as the simplest test that means the same."""
-    pieces: list[str | None] = [""]
-    for part in parts:
-        if isinstance(part, str):
-            pieces[-1] = (pieces[-1] or "") + part
-        elif part is st.SpecialChars.WILDCARD_SINGLE:
-            pieces += [None, ""]
-        elif part is st.SpecialChars.WILDCARD_MULTI:
-            if not (len(pieces) > 1 and pieces[-1] == "" and pieces[-2] is not None):
-                pieces.append("")
-        else:
-            raise CompileError("value", f"unsupported in a value: {part!r}")
-    if len(pieces) == 1:
-        return Test(name, Op.EQUALS, pieces[0], cased)
-    if None not in pieces:
-        first, last, inner = pieces[0], pieces[-1], pieces[1:-1]
-        if not first and not last and not inner:
-            return Test(name, Op.EXISTS)
-        if len(pieces) == 2 and not last:
-            return Test(name, Op.STARTSWITH, first, cased)
-        if len(pieces) == 2 and not first:
-            return Test(name, Op.ENDSWITH, last, cased)
-        if len(pieces) == 3 and not first and not last:
-            return Test(name, Op.CONTAINS, inner[0], cased)
-    return Test(name, Op.WILDCARD, tuple(pieces), cased)
-
-
-_FLAGS = {
-    st.SigmaRegularExpressionFlag.IGNORECASE: "i",
-    st.SigmaRegularExpressionFlag.MULTILINE: "m",
-    st.SigmaRegularExpressionFlag.DOTALL: "s",
-}
-
-
-def regex_test(name: str | None, value: st.SigmaRegularExpression) -> Predicate:
-    """A regular expression, checked to be one that an engine here accepts."""
-    pattern = str(value.regexp)
-    flags = "".join(sorted(_FLAGS[flag] for flag in value.flags))
-    try:
-        rx.compiled(pattern, flags)
-    except rx.PatternError as error:
-        raise CompileError("regex", f"invalid regular expression {pattern!r}: {error}") from None
-    return Test(name, Op.REGEX, pattern, flags=flags)
-
-
-def field_reference(name: str, other: str, value: st.SigmaFieldReference) -> Predicate:
-    """A comparison with another field of the same event."""
-    words = {(True, True): "contains", (True, False): "startswith", (False, True): "endswith"}
-    return Test(name, Op.FIELDREF, other, flags=words.get((value.starts_with, value.ends_with), ""))
-
-
-_COMPARE = {
-    st.CompareOperators.LT: Op.LT,
-    st.CompareOperators.LTE: Op.LTE,
-    st.CompareOperators.GT: Op.GT,
-    st.CompareOperators.GTE: Op.GTE,
-}
-
-
-def _compare(name: str, value: st.SigmaCompareExpression) -> Predicate:
-    if value.op is st.CompareOperators.NEQ:
-        return Not(Test(name, Op.EQUALS, plain(value.number)))
-    return Test(name, _COMPARE[value.op], value.number.number)
-
-
-def _part(name: str, value: st.SigmaTimestampPart) -> Predicate:
-    return Test(name, Op.TIMEPART, int(value.number), flags=value.timestamp_part.name.lower())
-
-
-def _exists(name: str, value: st.SigmaExists) -> Predicate:
-    return Test(name, Op.EXISTS if value.exists else Op.NULL)
-
-
-_VALUES: Sequence[tuple[type[st.SigmaType], Callable[[str, Any], Predicate]]] = (
-    # a subclass stands before its base
-    (st.SigmaString, lambda n, v: string_test(n, v.s, cased=isinstance(v, st.SigmaCasedString))),
-    (st.SigmaTimestampPart, _part),
-    (st.SigmaNumber, lambda n, v: Test(n, Op.EQUALS, plain(v))),
-    (st.SigmaBool, lambda n, v: Test(n, Op.EQUALS, plain(v))),
-    (st.SigmaNull, lambda n, _: Test(n, Op.NULL)),
-    (st.SigmaExists, _exists),
-    (st.SigmaRegularExpression, regex_test),
-    (st.SigmaCIDRExpression, lambda n, v: Test(n, Op.CIDR, str(v.network))),
-    (st.SigmaCompareExpression, _compare),
-    (st.SigmaFieldReference, lambda n, v: field_reference(n, v.field, v)),
-)
+def _joined(kind: str, label: str, parts: Sequence[Part], *, every: bool) -> Part:
+    if len(parts) == 1 and kind == "entry":
+        return Part(kind, label, parts[0].predicate, tuple(parts))
+    predicates = tuple(part.predicate for part in parts)
+    whole = predicates[0] if len(parts) == 1 else And(predicates) if every else Or(predicates)
+    return Part(kind, label, whole, tuple(parts))
 
 
 def simplify(predicate: Predicate) -> Predicate:

@@ -6,9 +6,12 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from soc.detect.matcher import Matcher
+from soc.detect.predicate import EVERYTHING, Op, Test, matches
+from soc.detect.rule import Rule
 from soc.detect.text import canonical, fold
 
 
@@ -56,6 +59,54 @@ def test_folding_keeps_the_length_and_is_stable(text: str) -> None:
     """So that positions in folded text are positions in the text."""
     assert len(fold(text)) == len(unicodedata.normalize("NFC", text))
     assert fold(fold(text)) == fold(text)
+
+
+CHARACTERS = st.one_of(
+    st.characters(),  # also halves of surrogate pairs, which JSON can bring
+    st.characters(categories=["Lu", "Ll", "Lt", "Mn", "Mc"]),
+    st.sampled_from("aAkKsSiI\u0130\u0131\u017f\u212a\u212bßẞςσΣ\u0345\u0301\u0323\u0302Ạậ"),
+)
+TEXTS = st.text(CHARACTERS, max_size=12)
+
+
+@settings(max_examples=300)
+@given(TEXTS)
+def test_the_fold_is_of_composed_text(text: str) -> None:
+    """Composed or decomposed, upper or lower case where that is one character: it folds to the same."""
+    folded = fold(text)
+    assert len(folded) == len(unicodedata.normalize("NFC", text))
+    assert fold(folded) == folded
+    assert fold(unicodedata.normalize("NFD", text)) == folded
+    assert fold(unicodedata.normalize("NFC", text)) == folded
+    one_to_one = [c.lower() if len(c.lower()) == 1 and len(c.casefold()) == 1 else c for c in text]
+    assert fold("".join(one_to_one)) == folded
+
+
+@settings(max_examples=300)
+@given(TEXTS, TEXTS)
+def test_values_are_equal_where_their_folds_are(one: str, other: str) -> None:
+    """Evaluation and matcher agree with the fold, for each test of text, whatever the characters."""
+    for literal, value in (
+        (one, other),
+        (one, one.upper()),
+        (one, f"{other}{one}"),
+        (other, f"{other}{one}"),
+    ):
+        left, right = fold(literal), fold(value)
+        expected = {
+            Op.EQUALS: right == left,
+            Op.CONTAINS: left in right,
+            Op.STARTSWITH: right.startswith(left),
+            Op.ENDSWITH: right.endswith(left),
+        }
+        tests = {op: Test("f", op, literal) for op in expected}
+        rules = [
+            Rule(id=str(op), title=str(op), predicate=test, source=EVERYTHING) for op, test in tests.items()
+        ]
+        fired = {match.rule.id for match in Matcher(rules).match({"f": value})}
+        for op, truth in expected.items():
+            assert matches(tests[op], {"f": value}) is truth, (op, literal, value)
+            assert (str(op) in fired) is truth, (op, literal, value)
 
 
 @given(st.text(), st.text())
