@@ -105,12 +105,10 @@ def _assigned(name: str, modifiers: str, value: str) -> Item:
 
 
 def _known(modifiers: Iterable[str], name: str) -> None:
-    from sigma.modifiers import modifier_mapping
-
-    from soc.detect.sigma import ALIASES
+    from soc.detect.modifiers import KNOWN
 
     for modifier in modifiers:
-        if modifier not in modifier_mapping and modifier not in ALIASES:
+        if modifier not in KNOWN:
             raise UsageError(
                 f"--where {name}: unknown modifier {modifier!r}",
                 hint="contains, startswith, endswith, re, cidr, exists, gt, gte, lt, lte, cased, …",
