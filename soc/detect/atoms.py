@@ -17,6 +17,7 @@ from typing import Any
 
 from soc.detect import literals
 from soc.detect import regex as rx
+from soc.detect.keywords import Gate, texts_of, whole
 from soc.detect.predicate import (
     Op,
     Test,
@@ -27,7 +28,6 @@ from soc.detect.predicate import (
     text_test,
     wildcard_matches,
 )
-from soc.detect.keywords import Gate, texts_of, whole
 from soc.detect.seen import NONE, Sight
 from soc.detect.text import canonical, fold
 

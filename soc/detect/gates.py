@@ -15,7 +15,7 @@ from soc.detect.seen import NONE, Sight
 from soc.detect.trees import Tree, needed
 
 FIRST_LESSON = 64
-"""After how many combinations gates are chosen anew for the first time; then after twice as many, and so on."""
+"""After how many combinations gates are first chosen anew; then after twice as many, and so on."""
 
 EVERY = 8
 """After the first `FULLY` combinations, only one of so many is counted."""

@@ -210,7 +210,7 @@ class Matcher:
             for sight in asking if wanted else ():
                 sight.answer(wanted)
         true = set(partition.route.true).union(*[sight.true for sight in sights])
-        if partition.route.undecided or any([sight.undecided for sight in sights]):
+        if partition.route.undecided or any(sight.undecided for sight in sights):
             return self._evaluate_in_doubt([partition.route, *sights], true, numbers)
         out: list[Match] = []
         for number in numbers:
