@@ -242,6 +242,20 @@ class Store(ABC):
         the millisecond, which is what every store keeps.
         """
 
+    def weight(self, narrow: Predicate) -> float | None:
+        """What it costs to find the candidates of a predicate: seconds for a million events, by constants
+        measured once. None: this store cannot pass over events for it."""
+        del narrow
+        return None
+
+    def candidates(
+        self, narrows: Sequence[Predicate], *, since: datetime | None = None, until: datetime | None = None
+    ) -> list[int | None]:
+        """For each predicate: of how many events a narrowed feed would give at most; None: not known without
+        reading. Times as for `feed`."""
+        del since, until
+        return [None] * len(narrows)
+
     # documents
 
     @abstractmethod

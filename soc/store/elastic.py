@@ -34,7 +34,7 @@ from soc.store.elastic_connection import PATIENCE, TIMEOUT, Connection
 from soc.store.elastic_documents import AuditLog, Documents, refresh
 from soc.store.elastic_events import Appender
 from soc.store.elastic_feed import Feed
-from soc.store.elastic_narrow import Narrow
+from soc.store.elastic_narrow import Narrow, counts, weight
 from soc.store.elastic_schema import Names
 from soc.store.elastic_search import Search
 from soc.store.elastic_setup import Setup
@@ -122,6 +122,17 @@ class ElasticStore(Store):
     ) -> Iterator[FeedBatch]:
         """See `Store.feed`."""
         return self._feed.read(position, limit, Narrow(narrow, since, until))
+
+    def weight(self, narrow: Predicate) -> float | None:
+        """See `Store.weight`."""
+        return weight(narrow)
+
+    def candidates(
+        self, narrows: Sequence[Predicate], *, since: datetime | None = None, until: datetime | None = None
+    ) -> list[int | None]:
+        """See `Store.candidates`: counted by the server, in bounded requests."""
+        refresh(self._connection, self._names.events)
+        return counts(self._connection, self._names.events, narrows, Narrow(None, since, until).times)
 
     def read(self, kind: str, id: str) -> Document | None:  # noqa: A002 - the term of the contract
         """See `Store.read`."""

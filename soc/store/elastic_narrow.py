@@ -38,6 +38,10 @@ REQUEST_CLAUSES = 1_000
 REQUEST_BYTES = 160_000
 """Bounds of one request of several searches."""
 
+SECONDS_A_CLAUSE = 0.01
+"""What one clause costs on a million events; measured by benchmarks/candidates.py (an expression that begins
+with any text walks all terms of its field)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Narrow:
@@ -76,6 +80,34 @@ def groups(predicate: Predicate, layout: Layout = own_layout) -> list[Query] | N
         widened(some) if own else any_of(some)
         for some in packed(list(found.values()), GROUP_CLAUSES, GROUP_BYTES)
     ]
+
+
+def weight(predicate: Predicate, layout: Layout = own_layout) -> float | None:
+    """Seconds that the searches for a predicate take on a million events; None when it cannot be narrowed."""
+    found = groups(predicate, layout)
+    return None if found is None else sum(SECONDS_A_CLAUSE * leaves(query) for query in found)
+
+
+def counts(
+    connection: Connection,
+    pattern: str,
+    predicates: Sequence[Predicate],
+    times: Sequence[Query],
+    layout: Layout = own_layout,
+) -> list[int | None]:
+    """How many events the searches for each predicate find at most; None for one that is not narrowed."""
+    found = [groups(predicate, layout) for predicate in predicates]
+    bodies = [
+        {
+            "size": 0,
+            "track_total_hits": True,
+            "query": {"bool": {"filter": [*times, query]}},
+        }
+        for queries in found
+        for query in queries or ()
+    ]
+    totals = (int(answer["hits"]["total"]["value"]) for answer in searches(connection, pattern, bodies))
+    return [None if queries is None else sum(next(totals) for _ in queries) for queries in found]
 
 
 def packed(queries: Sequence[Query], clauses: int, length: int) -> Iterator[list[Query]]:
