@@ -1,4 +1,4 @@
-"""Many realistic events in a store: recorded Windows events, repeated with times, hosts and numbers of their own.
+"""Many realistic events in a store: recorded Windows events, repeated with times and hosts of their own.
 
     python -m benchmarks.million EVTX_FOLDER STORE_URL [--events 1000000] [--seed 1]
 
@@ -33,8 +33,8 @@ def settings(url: str) -> StoreSettings:
 
 
 def varied(events: Sequence[dict[str, Any]], count: int, seed: int) -> Iterator[Incoming]:
-    """So many events over `DAYS` days on `HOSTS` machines; only the first copy of each is the recorded one."""
-    rng = random.Random(seed)  # noqa: S311 - a repeatable benchmark
+    """So many events over `DAYS` days on `HOSTS` machines, no two the same."""
+    rng = random.Random(seed)
     step = timedelta(days=DAYS) / count
     for number in range(count):
         event = dict(events[rng.randrange(len(events))])
@@ -66,7 +66,9 @@ def fill(store: ElasticStore, events: Iterator[Incoming], say: Any = lambda _: N
 
 def main() -> None:
     """Fill a store."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("evtx", type=Path)
     parser.add_argument("url")
     parser.add_argument("--events", type=int, default=1_000_000)
@@ -77,7 +79,9 @@ def main() -> None:
         store.init()
         recorded = decoded(chosen.evtx)
         print(f"{len(recorded)} recorded events")
-        done = fill(store, varied(recorded, chosen.events, chosen.seed), lambda n: print(f"\r{n}", end="", flush=True))
+        done = fill(
+            store, varied(recorded, chosen.events, chosen.seed), lambda n: print(f"\r{n}", end="", flush=True)
+        )
         print(f"\r{done} events in {time.monotonic() - begun:.0f} s")
 
 

@@ -65,6 +65,7 @@ class Config:
     """The settings of one run. Paths are absolute; `origins` says where each value came from.
 
     `published`: sweeps use the rules that are published in the store instead of those in files.
+    `minutes_per_alert`: what an alert costs an analyst, for backtests (0: from what alerts took before).
     """
 
     path: Path | None
@@ -78,6 +79,7 @@ class Config:
     state: Path = Path()
     retention: Mapping[str, int] = field(default_factory=lambda: {"standard": 365})
     published: bool = False
+    minutes_per_alert: int = 0
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -121,7 +123,17 @@ def find(explicit: Path | None = None, environ: Mapping[str, str] = os.environ) 
     return None, "none"
 
 
-_TOP = {"store", "content", "register", "sources", "timezone", "state", "retention", "detect"}
+_TOP = {
+    "store",
+    "content",
+    "register",
+    "sources",
+    "timezone",
+    "state",
+    "retention",
+    "detect",
+    "minutes_per_alert",
+}
 _STORE = {"target", "user", "password_file", "api_key_file", "ca", "space"}
 _SOURCE = {"name", "collector", "paths", "path", "timezone", "retention", "encoding", "host", "shift"}
 _DETECT = {"rules"}
@@ -303,6 +315,7 @@ def examine(
         state=Path(reader.file(data, "state") or data_folder() / "state"),
         retention=_retention(reader, data.get("retention")),
         published=_published(reader, data.get("detect")),
+        minutes_per_alert=reader.whole(data.get("minutes_per_alert"), 0, "minutes_per_alert"),
         origins=origins,
     )
     return config, sorted(reader.problems, key=lambda problem: problem.place)

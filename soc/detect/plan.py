@@ -27,7 +27,7 @@ READ_SECONDS = 60e-6
 """Reading one event and matching it: a node delivers 27,000 to 34,000 documents a second to one connection,
 while the matcher decides 16,000 and more (benchmarks/backtest.py, benchmarks/matching.py)."""
 
-CHEAP = 0.15
+CHEAP = 0.03
 """A search that costs less than this share of reading everything is worth it whatever it finds."""
 
 SHARE = 0.01

@@ -48,9 +48,9 @@ class _Stream:
 
 
 class Sight:
-    """The fields seen in each stream, kept in the store."""
+    """The fields seen in each stream, kept in the store; without one, nothing is kept."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store | None) -> None:
         self._store = store
         self._streams: dict[str, _Stream] = {}
         self._by_facts: dict[tuple[Any, ...], _Stream | None] = {}
@@ -58,7 +58,7 @@ class Sight:
 
     def load(self) -> None:
         """Take in what the store remembers."""
-        for document in self._store.find(KIND):
+        for document in self._store.find(KIND) if self._store else ():
             known = self._streams.setdefault(document.id, _Stream(document.body["facts"]))
             known.merge(document.body)
 
@@ -94,20 +94,24 @@ class Sight:
 
     def save(self) -> None:
         """Keep what is new; what another sweeper saw in the meantime is kept too."""
-        waiting = sorted(self._grown)
+        waiting = sorted(self._grown) if self._store else []
         self._grown.clear()
         for _ in range(10):
-            there = self._store.read_many(KIND, waiting) if waiting else {}
+            if self._store is None or not waiting:
+                return
+            there = self._store.read_many(KIND, waiting)
             writes = []
             for id_ in waiting:
                 known, document = self._streams[id_], there.get(id_)
                 if document:
                     known.merge(document.body)
                 writes.append(Write(KIND, id_, known.body(), document.version if document else 0))
-            results = self._store.write(writes) if writes else []
+            results = self._store.write(writes)
             waiting = [r.write.id for r in results if isinstance(r, VersionConflictError)]
-            if not waiting:
-                return
+
+    def streams(self) -> list[tuple[Facts, set[str]]]:
+        """What is known of each stream: the facts that name it, and its fields."""
+        return [(stream.facts, stream.fields) for stream in self._streams.values()]
 
     def blind(self, rules: Iterable[Rule]) -> dict[str, str]:
         """The rules that nothing here could fire, by id, and why; without those whose source is not here.
