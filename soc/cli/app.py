@@ -39,6 +39,7 @@ NOUNS: dict[str, str] = {
     "sweep": "Match the rules against new events and raise alerts",
     "rule": "Sigma rules: list, write, check, test",
     "exception": "Exceptions: what a rule is not to alert about, until when, and who says so",
+    "indicator": "Indicators: what of layer 4 the events are matched with",
     "alert": "Triage alerts",
     "playbook": "Playbooks: list, write, check, test, run",
     "run": "Playbook runs: see, resume, answer",

@@ -153,7 +153,7 @@ class Sweeper:
         self.ruleset = ledger.ruleset_id(self.rules)
         self._matcher: Matcher = Matcher([*self.rules, *companions(self.rules)])
         self._hidden = Hidden(self.rules)
-        self._stages: list[Stage] = [*stages_for(store, self.rules, dry_run=dry_run, keep=keep), *stages]
+        self.stages: list[Stage] = [*stages_for(store, self.rules, dry_run=dry_run, keep=keep), *stages]
         self._clock = clock or _now
         self._writer = AlertWriter(store, register=register, dry_run=dry_run, fence=self._fence)
         self._sight = Sight(store)
@@ -176,7 +176,7 @@ class Sweeper:
         self._position = self.store.read(POSITION, self.name)
         self._writer.begin(self._opened())
         self._sight.load()
-        for stage in self._stages:
+        for stage in self.stages:
             stage.begin()
         if not self.dry_run and not self._published:
             ledger.publish(self.store, self.rules, self.ruleset, _now())
@@ -272,7 +272,7 @@ class Sweeper:
             tally.note(note, _now())
             result.notes.append(note)
         left = hits
-        for stage in self._stages:
+        for stage in self.stages:
             left = self._staged(stage.take(left, replay=run.again), tally, result)
         written = self._writer.write(self._loud(left, result), replay=run.again)
         tally.events += len(events)
@@ -308,7 +308,7 @@ class Sweeper:
     def _look_back(self, tally: Tally, result: SweepResult) -> None:
         """Let the stages decide what needs a feed that is caught up: that something did not happen."""
         left: list[Hit] = []
-        for stage in self._stages:
+        for stage in self.stages:
             left += self._staged(stage.finish(micros(timestamp(self._clock()))), tally, result)
         if left:
             result.alerts.add(self._writer.write(self._loud(left, result), replay=False))

@@ -40,6 +40,7 @@ VERBS = {
     },
     "alert": {"list", "show", "next", "ack", "assign", "note", "close", "reopen", "snooze", "merge"},
     "exception": {"add", "list", "show", "extend", "end"},
+    "indicator": {"list", "show", "add", "import", "hunt", "expire"},
     "playbook": {"list", "show", "new", "lint", "test", "run", "import", "export", "print"},
     "run": {
         "list",

@@ -22,7 +22,15 @@ import msgspec
 
 from soc import ecs
 from soc.detect.beyond import values
-from soc.detect.beyond.indicator_set import NOT_FOR_DETECTION, REVOKED, TOO_BROAD, IndicatorSet, Info, Row
+from soc.detect.beyond.indicator_set import (
+    NOT_FOR_DETECTION,
+    REVOKED,
+    TOO_BROAD,
+    IndicatorSet,
+    Info,
+    Row,
+    validity,
+)
 from soc.detect.cache import read_own, write_own
 from soc.detect.predicate import And, Op, Test
 from soc.detect.text import canonical
@@ -42,6 +50,8 @@ mistake.
 
 _CONFIDENCE = {"high": 85, "medium": 50, "low": 15}
 """STIX 2.1, appendix A: the middle of each range, for sources that give the word alone."""
+
+_VALIDITY = ("valid", "not yet", "expired")
 
 Found = tuple[tuple[Row, str], ...]
 """Indicators that a value is, each with what of the value it is about."""
@@ -233,7 +243,7 @@ class Indicators:
 
     def _follow(self) -> int:
         added = 0
-        for batch in self.store.feed(self.set.position or {}):
+        for batch in self.store.feed(self.set.position or {}, narrow=PREDICATE):
             if (
                 batch.notes
             ):  # another store under this name, or one that was set back: what it said may be gone
@@ -283,6 +293,62 @@ class Indicators:
             elif now[1] != self._kept[1]:
                 write_own(read, msgspec.msgpack.encode(now))
         self._kept = now
+
+    # what there is
+
+    def overview(self, now: datetime) -> list[dict[str, Any]]:
+        """How many indicators of each source and type there are, and how many of them match at a moment."""
+        seconds = int(now.timestamp())
+        out: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for (info, what), number in self.set.count(seconds).items():
+            type_ = info.type.partition("/")[0]
+            row = out.setdefault(
+                (info.source, info.provider, type_),
+                {
+                    "source": info.source,
+                    "provider": info.provider,
+                    "type": type_,
+                    "valid": 0,
+                    "not_yet": 0,
+                    "expired": 0,
+                    "unused": 0,
+                },
+            )
+            row[what.replace(" ", "_") if what in _VALIDITY else "unused"] += number
+        return [out[key] for key in sorted(out)]
+
+    def about(self, value: str, now: datetime) -> list[dict[str, Any]]:
+        """The indicators that a value is, or is in; each with what its event says, and whether it matches."""
+        looked = values.plain(value)
+        address = values.network_of(looked)
+        if address is not None:
+            bits, prefix = len(address[0]) * 8, address[1]
+            rows = self.set.by_address(address[0])
+            found = [(row, looked) for row in rows if prefix == bits or _prefix(row) <= prefix]
+        else:
+            found = self._any(looked)
+        return [self._shown(row, about, int(now.timestamp())) for row, about in found]
+
+    def _shown(self, row: Row, about: str, now: int) -> dict[str, Any]:
+        details = self.details(row)
+
+        def said(name: str) -> str:
+            return ", ".join(canonical(v) for v in values_of(details, name))
+
+        return {
+            "indicator": shown_network(row).removesuffix("/32") or about,
+            "type": row.info.type.partition("/")[0],
+            "state": row.info.state or validity(row.since, row.until, now),
+            "source": row.info.source,
+            "provider": row.info.provider,
+            "tlp": row.info.tlp,
+            "confidence": row.info.confidence,
+            "first_seen": said("threat.indicator.first_seen"),
+            "valid_until": said("soc.extra.indicator.valid_until"),
+            "description": said("threat.indicator.description"),
+            "reference": said("threat.indicator.reference"),
+            "event": row.event,
+        }
 
     # looking up
 
@@ -355,3 +421,10 @@ def shown_network(row: Row) -> str:
         return ""
     prefix = row.key >> 32
     return str(ipaddress.IPv4Network(((row.key & 0xFFFFFFFF) << (32 - prefix), prefix)))
+
+
+def _prefix(row: Row) -> int:
+    """The length of the network that a row is about."""
+    if row.key & values.HASHED:
+        return int(row.info.type.partition("/")[2] or 128)
+    return row.key >> 32

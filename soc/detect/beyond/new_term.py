@@ -26,7 +26,7 @@ from typing import Any
 
 from soc.detect.beyond.extensions import DAY, NewTerm
 from soc.detect.beyond.memory import Memory, digest
-from soc.detect.beyond.stage import span_text, told
+from soc.detect.beyond.stage import by_time, span_text, told
 from soc.detect.grouping import Hit, time_text
 from soc.detect.rule import Rule
 from soc.detect.text import canonical, fold
@@ -123,6 +123,7 @@ class NewTerms:
         """See `Evaluator`."""
         if not hits:
             return []
+        hits = by_time(hits)
         now = time.time_ns() // 1000
         learnt = self._learning(min(hits[0].time, now))
         shards: dict[str, list[tuple[int, bytes]]] = {}

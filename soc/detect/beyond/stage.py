@@ -8,7 +8,7 @@ however often they come, they are one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from soc.detect.beyond import extensions
@@ -40,6 +40,11 @@ class Evaluator(Protocol):
         """What the ledger should hold of this run; called once at its end."""
 
 
+def by_time(hits: Iterable[Hit]) -> list[Hit]:
+    """Hits in the order of their events."""
+    return sorted(hits, key=lambda hit: (hit.time, hit.id))
+
+
 def told(hit: Hit, why: str, more: Mapping[str, object] | None = None) -> Hit:
     """A hit that counts, and why."""
     return hit._replace(event={**hit.event, **(more or {}), WHY: why})
@@ -69,6 +74,11 @@ class BeyondStage:
         """The rules that have an extension."""
         return [*self._rules.values()]
 
+    @property
+    def indicators(self) -> Indicators:
+        """The indicators that its rules match events with."""
+        return self._shared.indicators
+
     def begin(self) -> None:
         """See `soc.detect.stage.Stage.begin`."""
         self._shared.begin()
@@ -78,14 +88,13 @@ class BeyondStage:
     def take(self, hits: Sequence[Hit], *, replay: bool) -> Staged:
         """See `soc.detect.stage.Stage.take`."""
         staged = Staged([])
-        mine: dict[str, list[Hit]] = {}
+        mine: dict[str, list[Hit]] = {id_: [] for id_ in self._evaluators}
+        others = staged.hits
         for hit in hits:
-            if hit.rule.id in self._evaluators:
-                mine.setdefault(hit.rule.id, []).append(hit)
-            else:
-                staged.hits.append(hit)
+            mine.get(hit.rule.id, others).append(hit)
         for id_, own in mine.items():
-            own.sort(key=lambda h: (h.time, h.id))
+            if not own:
+                continue
             left = self._evaluators[id_].take(own, replay=replay)
             staged.hits += left
             staged.held[id_] = len(own) - len(left)
