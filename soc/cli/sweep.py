@@ -55,10 +55,11 @@ def run(
 
     The first sweep of a store starts from now; --from reads what is there already, and asks first where
     that means many events or alerts. Nothing is missed and nothing counted twice, also when a sweep is
-    killed or two run at once. A new or changed rule begins with the next event; --from lets it see earlier
-    ones. With --rules, another set of rules is swept, which keeps its own place in the store. With
-    --published, or `detect: {rules: published}` in soc.yml, the rules are those of `soc rule publish`; a new
-    set is taken up whole at the next sweep. The word `run` may be left out.
+    killed. Any number of sweeps, also on several machines, share the work; what another is still at work
+    on after ten seconds is left to it, with exit code 5. A new or changed rule begins with the next event;
+    --from lets it see earlier ones. With --rules, another set of rules is swept, which keeps its own place in
+    the store. With --published, or `detect: {rules: published}` in soc.yml, the rules are those of
+    `soc rule publish`; a new set is taken up whole at the next sweep. The word `run` may be left out.
 
     Examples:
 
@@ -70,6 +71,7 @@ def run(
 
     soc sweep --once --rules ./my-rules --dry-run
     """
+    from soc.cli.sweep_report import at_work
     from soc.detect.sweep_job import SweepJob
 
     if once == bool(every):
@@ -94,9 +96,9 @@ def run(
     if every:
         return _again_and_again(s, job, start, seconds)
     with _progress(s, expected) as progress:
-        result = job.run(start, progress=progress)
+        result = job.run(start, progress=progress, waiting=lambda places: s.say(at_work(places)))
     _report(s, job, result)
-    return ExitCode.PARTLY_DONE if job.broken else ExitCode.DONE
+    return ExitCode.PARTLY_DONE if job.broken or result.left else ExitCode.DONE
 
 
 @app.command("status")
@@ -252,7 +254,7 @@ def _again_and_again(s: Session, job: SweepJob, start: Start | None, seconds: fl
 
     def turn() -> None:
         job.refresh()
-        result = job.run(starts[0], stop=lambda: stopping.asked)
+        result = job.run(starts[0], stop=lambda: stopping.asked, patience=0)
         starts[0] = None
         _remember(s, result)
         if not s.out.is_table:
@@ -261,7 +263,7 @@ def _again_and_again(s: Session, job: SweepJob, start: Start | None, seconds: fl
         elif result.skipped:
             s.say(remarks(job, result, dry_run=job.dry_run))
         elif result.events or result.notes:
-            s.say(line(result))
+            s.say("\n".join([line(result), *result.notes]))
 
     with stop_requests() as stopping:
         s.say(f"sweeping with {len(job.sweeper.rules)} rules every {seconds:g} s; Ctrl-C or SIGTERM ends it")

@@ -10,7 +10,8 @@ from soc.cli.times import brief, narrow
 
 if TYPE_CHECKING:
     from soc.detect.ledger import RuleSeen
-    from soc.detect.sweep import Estimate, SweepResult, SweepStatus
+    from soc.detect.places import Place
+    from soc.detect.sweep import Estimate, Left, SweepResult, SweepStatus
     from soc.detect.sweep_job import SweepJob
 
 SHOWN_BLIND = 5
@@ -36,6 +37,7 @@ def summary(result: SweepResult) -> dict[str, Any]:
         "skipped": result.skipped,
         "seconds": round(result.seconds, 3),
         "stopped": result.stopped,
+        "left": [asdict(left) for left in result.left],
         "notes": result.notes,
         "opened": result.alerts.opened,
         "extended": result.alerts.extended,
@@ -66,6 +68,7 @@ def remarks(job: SweepJob, result: SweepResult, *, dry_run: bool) -> str:
     """A sweep for a person: what was done, what is out of the ordinary, and what to do next."""
     out = [("would be: " if dry_run else "") + line(result)]
     out += result.notes
+    out += left_over(result.left)
     if result.skipped:
         again = "soc sweep --once --from beginning" + "".join(f" --rules {f}" for f in job.folders)
         out += [
@@ -88,6 +91,26 @@ def remarks(job: SweepJob, result: SweepResult, *, dry_run: bool) -> str:
     if result.alerts.opened and not dry_run:
         out.append("next: soc alert list")
     return "\n".join(out)
+
+
+def left_over(left: Sequence[Left]) -> list[str]:
+    """What a sweep did not bring to its end, and who is at it."""
+    out = []
+    for part in left:
+        waits = f", {many(part.waiting, 'event')} wait there" if part.waiting else ""
+        who = f" ({part.by})" if part.by else ""
+        out.append(f"left: {part.part}: {part.why}{who}{waits}")
+    if any(part.by for part in left):
+        out.append("Nothing is missed or counted twice: whoever has a part goes on with it. soc sweep status")
+    return out
+
+
+def at_work(places: Sequence[Place]) -> str:
+    """Whom a sweep waits for."""
+    who = sorted({str(place.holder) for place in places if place.holder})
+    return (
+        f"waiting for {', '.join(who)}, which {'is' if len(who) == 1 else 'are'} at work on the same events"
+    )
 
 
 def forecast(expected: Estimate) -> str:

@@ -6,9 +6,9 @@ anywhere in between is made good by the same batch coming again, since the posit
 only afterwards. A conflict means that another sweeper was there: read again, and count what is left.
 
 **Why a stale sweeper does no harm.** Before a group is written, and after its state was read, `fence` asks
-whether the position is still where this batch began. If it is, whatever others have counted of this group
-since is of this one batch, and is remembered. If the state was changed between reading and writing, the
-write is refused.
+whether this part of the feed is still ours. If it is, nobody else has counted hits of this batch since it was
+taken; what was counted before is remembered, as the last hits of this part. If another takes the part over
+after that and counts hits of this group, the state has changed, and the write is refused.
 """
 
 from __future__ import annotations
@@ -154,6 +154,14 @@ _Of = tuple[str, str]
 """Whose event: the key of a group, and the event's id."""
 
 
+class _Batch(NamedTuple):
+    """What the hits of one call are (see `AlertWriter.write`)."""
+
+    replay: bool
+    lane: str
+    fence: Callable[[], None]
+
+
 class _Job(NamedTuple):
     """An alert to be drawn, and what is there of it."""
 
@@ -171,21 +179,26 @@ class AlertWriter:
         *,
         register: Register | None = None,
         dry_run: bool = False,
-        fence: Callable[[], None] = lambda: None,
         max_opened: int = MAX_OPENED,
     ) -> None:
         self.store = store
         self.register = register
-        self.fence = fence
         self.max_opened = max_opened
         self._documents = _Documents(store, dry_run=dry_run)
         self._states: OrderedDict[str, tuple[int, GroupState]] = OrderedDict()
         self._names: dict[str, str] = {}
         self.opened: dict[str, int] = {}
 
-    def write(self, hits: Iterable[Hit], *, replay: bool = False) -> Written:
+    def write(
+        self,
+        hits: Iterable[Hit],
+        *,
+        replay: bool = False,
+        lane: str = "",
+        fence: Callable[[], None] = lambda: None,
+    ) -> Written:
         """Count hits and write their alerts. Raises `ConflictError` when others are always faster, and what
-        `fence` raises when this batch is no longer ours."""
+        `fence` raises when this batch is no longer ours. `lane`: the part of the feed that it is of."""
         pending, overflowed = self._by_group(hits)
         if not pending:
             return Written()
@@ -195,7 +208,7 @@ class AlertWriter:
         done = Written(overflowed=overflowed)
         try:
             for _ in range(ATTEMPTS):
-                pending = self._settle(pending, events, done, replay)
+                pending = self._settle(pending, events, done, _Batch(replay, lane, fence))
                 if not pending:
                     self._forget()
                     return done
@@ -210,6 +223,10 @@ class AlertWriter:
     def begin(self, opened: Mapping[str, int]) -> None:
         """A new run of the sweep: `opened` is how many alerts each rule has opened in this hour."""
         self.opened = dict(opened)
+
+    def forget(self) -> None:
+        """Forget what is known of groups: another process may have written them."""
+        self._states.clear()
 
     # which group
 
@@ -279,15 +296,15 @@ class AlertWriter:
             hits -= state.remembered
 
     def _settle(
-        self, pending: Mapping[str, _Pending], events: Mapping[_Of, Event], done: Written, replay: bool
+        self, pending: Mapping[str, _Pending], events: Mapping[_Of, Event], done: Written, batch: _Batch
     ) -> dict[str, _Pending]:
         """One try for all groups; those that met another writer come back."""
         plans = []
         for key, waiting in pending.items():
             state, version = self._state(key, waiting)
-            taken = state.take(waiting.hits, self._open_alert, replay=replay)
+            taken = state.take(waiting.hits, self._open_alert, replay=batch.replay, lane=batch.lane)
             plans.append(_Plan(key, waiting.rule, state, version, taken))
-        self.fence()
+        batch.fence()
         again = self._count([plan for plan in plans if plan.state.dirty])
         plans = [plan for plan in plans if plan.key not in again]
         for plan in plans:

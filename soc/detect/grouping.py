@@ -11,10 +11,11 @@ of the last hits that were counted. Counting a hit and remembering that it was c
 write, and a hit that comes a second time (after a crash, from a second sweeper, out of a restored index)
 changes nothing. Alerts as people see them are drawn from it (`soc.detect.sweep`).
 
-Only the last `REMEMBERED` hits of a group are remembered. That is more than one batch of the feed, which is
-all that a crash can repeat. When old events are read again on purpose (`--from`) and the group had more hits
-than that, those inside of a known alert are taken as counted already, and the alert says that its count is
-inexact.
+Only the last `REMEMBERED` hits of a group are remembered, and of each part of the feed the last quarter of
+that number whatever the other parts bring. That is at least one batch of the part, which is all that a crash
+or a worker that was taken for dead can repeat. When old events are read again on purpose (`--from`) and the
+group had more hits than that, those inside of a known alert are taken as counted already, and the alert says
+that its count is inexact.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 ENTITY_FIELDS = ("host.name", "user.name", "source.ip")
 """What a group is of, unless the rule says otherwise: the first of these that the event has."""
 REMEMBERED = 20_000
-"""Hits of a group that are remembered by their hash; more than any batch of the feed."""
+"""Hits of a group that are remembered by their hash: three quarters of that number for all parts of the feed
+together, and the last quarter, a batch of the feed, for each part."""
+MAX_LANES = 50
+"""Parts of the feed whose last hits a group remembers apart from the others: those that brought hits last."""
 FIRST_SAMPLES = 20
 LAST_SAMPLES = 5
 """Events copied into an alert: the first and the last that were counted."""
@@ -207,6 +211,7 @@ class GroupState:
         self.bursts: list[Burst] = []
         self.dirty = False
         self._seen: dict[bytes, None] = {}
+        self._lanes: dict[str, dict[bytes, None]] = {}
 
     @classmethod
     def load(cls, body: Mapping[str, Any]) -> GroupState:
@@ -214,8 +219,8 @@ class GroupState:
         state = cls(body["rule"], body["group"], body["window"], overflow=body["overflow"])
         state.total = body["total"]
         state.bursts = [Burst(**burst) for burst in body["bursts"]]
-        packed = base64.b64decode(body["seen"])
-        state._seen = dict.fromkeys(packed[i : i + _HASH] for i in range(0, len(packed), _HASH))
+        state._seen = _unpacked(body["seen"])
+        state._lanes = {lane: _unpacked(packed) for lane, packed in body.get("lanes", ())}
         return state
 
     def body(self) -> dict[str, Any]:
@@ -227,31 +232,37 @@ class GroupState:
             "overflow": self.overflow,
             "total": self.total,
             "bursts": [burst.body() for burst in self.bursts],
-            "seen": base64.b64encode(b"".join(self._seen)).decode(),
+            "seen": _packed(self._seen),
+            "lanes": [[lane, _packed(marks)] for lane, marks in self._lanes.items()],
         }
 
     @property
     def remembered(self) -> int:
         """How many hits are remembered as counted."""
-        return len(self._seen)
+        return len(self._seen) + sum(map(len, self._lanes.values()))
 
     def knows(self, event_id: str) -> bool:
         """Whether this event is among the hits that are remembered as counted."""
-        return _hash(event_id) in self._seen
+        return self._knows(_hash(event_id))
 
-    def take(self, hits: Iterable[Hit], open_alert: Callable[[str], str], *, replay: bool = False) -> Taken:
+    def _knows(self, mark: bytes) -> bool:
+        return mark in self._seen or any(mark in marks for marks in self._lanes.values())
+
+    def take(
+        self, hits: Iterable[Hit], open_alert: Callable[[str], str], *, replay: bool = False, lane: str = ""
+    ) -> Taken:
         """Count the hits that were not counted yet, by time; `open_alert` gives an id to a new alert's hash.
 
-        `replay`: the feed is being read again from an earlier position.
+        `replay`: the feed is being read again from an earlier position. `lane`: the part of the feed.
         """
         touched: dict[str, Burst] = {}
         opened: list[Burst] = []
         counted = 0
-        forgotten = replay and self.total > len(self._seen)
+        forgotten = replay and self.total > self.remembered
         for hit in sorted(hits, key=lambda h: (h.time, h.id)):
             burst = self._burst_at(hit.time)
             mark = _hash(hit.id)
-            if mark not in self._seen:
+            if not self._knows(mark):
                 if burst and forgotten and burst.first <= hit.time <= burst.last:
                     burst.inexact = self.dirty = True
                 else:
@@ -261,7 +272,7 @@ class GroupState:
                     burst.add(hit)
                     self.bursts.sort(key=lambda b: b.first)
                     counted += 1
-                    self._remember(mark)
+                    self._remember(mark, lane)
             if burst:
                 touched[burst.full] = burst
         return Taken(list(touched.values()), opened, counted)
@@ -288,12 +299,29 @@ class GroupState:
         self.bursts = [*self.bursts[1 - MAX_ALERTS :], burst]
         return burst
 
-    def _remember(self, mark: bytes) -> None:
+    def _remember(self, mark: bytes, lane: str) -> None:
         self.total += 1
-        self._seen[mark] = None
-        if len(self._seen) > REMEMBERED:
-            del self._seen[next(iter(self._seen))]
         self.dirty = True
+        marks = self._lanes.pop(lane, {})  # and to the end: the lane that was used last
+        self._lanes[lane] = marks
+        marks[mark] = None
+        if len(marks) > REMEMBERED // 4:
+            oldest = next(iter(marks))
+            del marks[oldest]
+            self._seen[oldest] = None
+        if len(self._lanes) > MAX_LANES:
+            self._seen.update(self._lanes.pop(next(iter(self._lanes))))
+        while len(self._seen) > REMEMBERED - REMEMBERED // 4:
+            del self._seen[next(iter(self._seen))]
+
+
+def _packed(marks: Iterable[bytes]) -> str:
+    return base64.b64encode(b"".join(marks)).decode()
+
+
+def _unpacked(text: str) -> dict[bytes, None]:
+    packed = base64.b64decode(text)
+    return dict.fromkeys(packed[i : i + _HASH] for i in range(0, len(packed), _HASH))
 
 
 def _hash(event_id: str) -> bytes:

@@ -1,9 +1,11 @@
 """The ledger: what each version of each rule has seen, matched and could not decide.
 
-The tally of a day is kept inside of the position's document, so that it moves with the position or not at
-all; a crash counts nothing twice. Its copy for readers is a document of kind `ledger`, one for each day and
-rule set, written over as often as needed. A document of kind `ruleset` names the versions of a rule set, one
-of kind `rule_version` keeps the text of a rule as it was, so that an old alert can still be explained.
+The tally of a day is kept inside of the document with the position of a part of the feed, so that it moves
+with the position or not at all; a crash counts nothing twice. Its copy for readers is a document of kind
+`ledger`, one for each day, rule set and part, written when the day or the rule set changes. What is not of a
+part (blind rules, how often and how long) has one of its own (`note_run`). A document of kind `ruleset` names
+the versions of a rule set, one of kind `rule_version` keeps the text of a rule as it was, so that an old
+alert can still be explained.
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soc.event import timestamp
-from soc.store.contract import Store, VersionConflictError, Write
+from soc.store.contract import WHOLE, Store, VersionConflictError, Write
 
 if TYPE_CHECKING:
     from soc.detect.rule import Rule
 
 LEDGER, RULESET, RULE_VERSION = "ledger", "ruleset", "rule_version"
+POSITION_PART = "position_part"
+"""Kind of the documents with the position in a part of the feed (`soc.detect.places`)."""
+RUN = "run"
+"""Instead of a part of the feed: what belongs to none."""
 MAX_NOTES = 100
 MAX_TEXT = 1_000_000
 """Characters of a rule's file that are kept."""
@@ -30,7 +36,7 @@ _WRITE_AT_ONCE = 200
 
 @dataclass(slots=True)
 class Tally:
-    """What one rule set has done on one day (UTC).
+    """What one rule set has done on one day (UTC) in one part of the feed.
 
     `rules`: id to [matched, undecided], for rules where one of them is above 0. `hidden`: id of an exception
     to rule to [hits hidden, those of them that came after the expiry, time of the latest].
@@ -48,11 +54,12 @@ class Tally:
     blind: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     hidden: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    part: str = ""
 
     @property
     def id(self) -> str:
         """The id of its document."""
-        return f"{self.day}-{self.ruleset}-{self.position}"
+        return tally_id(self.day, self.ruleset, self.position, self.part)
 
     @classmethod
     def load(cls, body: Mapping[str, Any]) -> Tally:
@@ -88,6 +95,16 @@ class Tally:
     def note(self, text: str, now: datetime) -> None:
         """Write down something out of the ordinary, within a bound."""
         self.notes = [*self.notes, f"{timestamp(now)} {text}"][-MAX_NOTES:]
+
+
+def tally_id(day: str, ruleset: str, position: str, part: str) -> str:
+    """The id of the document of a tally."""
+    whole = f"{day}-{ruleset}-{position}"
+    if part in ("", WHOLE):
+        return whole
+    if part == RUN:
+        return f"{whole}-{RUN}"
+    return f"{whole}-{hashlib.blake2b(part.encode(), digest_size=8).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +183,33 @@ def flush(store: Store, tally: Tally) -> None:
             return
 
 
+def note_run(store: Store, run: Tally, *, day: str, ruleset: str, position: str) -> None:
+    """Add a run of a sweep: what it counted outside of any part, its notes, and which rules are blind now."""
+    id_ = tally_id(day, ruleset, position, RUN)
+    for _ in range(10):
+        there = store.read(LEDGER, id_)
+        tally = Tally.load(there.body) if there else Tally(day, ruleset, position, part=RUN)
+        tally.sweeps += 1
+        tally.seconds = round(tally.seconds + run.seconds, 3)
+        tally.blind = run.blind
+        tally.notes = [*tally.notes, *run.notes][-MAX_NOTES:]
+        for rule, (matched, undecided) in run.rules.items():
+            tally.count(rule, matched=matched, undecided=undecided)
+        (result,) = store.write([Write(LEDGER, id_, tally.body(), there.version if there else 0)])
+        if not isinstance(result, VersionConflictError):
+            return
+
+
 def entries(store: Store) -> Iterator[Tally]:
-    """The tallies of all days, oldest first."""
-    for document in store.find(LEDGER):
-        yield Tally.load(document.body)
+    """The tallies of all days, oldest first; where sweeps stand now, as exact as their positions."""
+    now: dict[str, Tally] = {}
+    for document in store.find(POSITION_PART):
+        if document.body["ledger"]:
+            tally = Tally.load(document.body["ledger"])
+            now[tally.id] = tally
+    kept = {document.id: Tally.load(document.body) for document in store.find(LEDGER)}
+    for id_ in sorted({*now, *kept}):
+        yield max((t for t in (now.get(id_), kept.get(id_)) if t), key=lambda t: t.events)
 
 
 def by_rule(store: Store) -> list[RuleSeen]:
@@ -187,7 +227,8 @@ def by_rule(store: Store) -> list[RuleSeen]:
             known[0] += tally.events
             known[1] += matched
             known[2] += undecided
-            known[3] = tally.blind.get(rule, "")
+            if tally.part in ("", RUN):
+                known[3] = tally.blind.get(rule, "")
             known[4], known[5] = min(known[4], tally.day), max(known[5], tally.day)
             latest[rule] = max(latest.get(rule, ("", "")), (tally.day, version))
     out = []

@@ -1,10 +1,13 @@
 """The sweep: match all rules against the events that are new in a store, and raise alerts.
 
-It reads the store's feed from a saved position (documents of kind `position`), a batch at a time: match in
-one pass, write the alerts, then move the position by compare-and-set together with the tally of the ledger.
-What a crash interrupts is done again, and changes nothing that was done (`soc.detect.grouping`). Of two
-sweeps on one position, one moves it; the other stops with a conflict, and whatever it had counted is counted
-once.
+It reads the store's feed from where it stands in each part of the feed (`soc.detect.places`), a batch at a
+time: match in one pass, write the alerts, then move the position by compare-and-set together with the tally
+of the ledger. What a crash interrupts is done again, and changes nothing that was done
+(`soc.detect.grouping`).
+
+Any number of sweeps share the work: each takes parts that have something new and that nobody holds, reads
+them to their end, lets them go, and looks for more. One alone takes all. A part whose holder is no more is
+taken over when its lease has run out.
 
 A rule that is new or was changed begins with the first event that was not swept yet, so between two versions
 of a rule nothing falls through. The first sweep of a store starts from now. `Start` reads earlier events too.
@@ -12,10 +15,10 @@ of a rule nothing falls through. The first sweep of a store starts from now. `St
 
 from __future__ import annotations
 
-import os
-import socket
+import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,12 +26,17 @@ from typing import TYPE_CHECKING, Any
 from soc.detect import ledger
 from soc.detect.alert_writer import AlertWriter, Written
 from soc.detect.grouping import Hit, group_key, group_of, micros, window_of
+from soc.detect.leases import Worker
 from soc.detect.ledger import Tally
+from soc.detect.places import Held, LostError, Place, Places, fresh
 from soc.detect.predicate import EVERYTHING, Verdict
 from soc.detect.sight import Sight
-from soc.errors import ConflictError, StoreUnavailableError
+from soc.detect.sweep_status import SweepStatus as SweepStatus  # what sweeping leaves to be seen
+from soc.detect.sweep_status import keep_worker
+from soc.detect.sweep_status import status as status
+from soc.errors import ConflictError, SocError, StoreUnavailableError
 from soc.event import timestamp
-from soc.store.contract import Document, FeedBatch, Position, Store, StoredEvent, VersionConflictError, Write
+from soc.store.contract import WHOLE, FeedBatch, Position, Store, StoredEvent
 
 if TYPE_CHECKING:
     from soc.detect.matcher import Matcher
@@ -36,11 +44,14 @@ if TYPE_CHECKING:
     from soc.detect.stage import Stage, Staged
     from soc.respond.register import Register
 
-POSITION = "position"
 NAME = "sweep"
 """The position of the configured rules. Another set of rules keeps a position of its own."""
 BATCH = 5_000
-"""Events in a batch; must stay below `soc.detect.grouping.REMEMBERED`."""
+"""Events in a batch; at most a quarter of `soc.detect.grouping.REMEMBERED`."""
+PATIENCE = 10.0
+"""Seconds to wait for another sweep that is at work on what is left."""
+LOOK_AGAIN = 0.25
+"""Seconds between two looks at what another sweep is doing."""
 SAMPLE = 5_000
 """Events that an estimate looks at."""
 
@@ -75,6 +86,19 @@ class Estimate:
         return self.alerts if self.whole else round(self.alerts * self.events / max(self.sampled, 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A part of the feed that this sweep did not bring to its end, and why.
+
+    `waiting`: events that wait there; `by`: who reads it now, "" when nobody does.
+    """
+
+    part: str
+    waiting: int
+    by: str
+    why: str
+
+
 @dataclass(slots=True)
 class SweepResult:
     """What one sweep did.
@@ -82,13 +106,14 @@ class SweepResult:
     `skipped`: events that were there before the first sweep of this store and were not looked at (None: it
     was not the first). `blind`: rule id to why nothing here could fire it. `correlations`: rules of that
     kind, which are not swept. `hidden`: hits that exceptions hid. `shadow`: hits of rules in that mode,
-    which raise no alerts.
+    which raise no alerts. `left`: what others are at work on, or took over.
     """
 
     events: int = 0
     hits: int = 0
     undecided: int = 0
     hidden: int = 0
+    late: int = 0
     seconds: float = 0.0
     batches: int = 0
     alerts: Written = field(default_factory=Written)
@@ -99,19 +124,7 @@ class SweepResult:
     correlations: int = 0
     shadow: int = 0
     stopped: bool = False
-
-
-class SweepConflictError(ConflictError):
-    """Another sweep moved the position of the feed first."""
-
-    def __init__(self, current: Document | None) -> None:
-        who = current.body.get("by", "?") if current else "?"
-        when = current.changed_at if current else "?"
-        super().__init__(
-            "another sweep is at work on this store and was faster; nothing is lost or counted twice",
-            theirs=f"{who} moved the position at {when}",
-            hint="soc sweep status",
-        )
+    left: list[Left] = field(default_factory=list)
 
 
 class Sweeper:
@@ -130,6 +143,7 @@ class Sweeper:
         clock: Callable[[], datetime] | None = None,
         keep: bool = True,
         commit: str = "",
+        worker: Worker | None = None,
     ) -> None:
         """`rules`: all of them; those that cannot be evaluated on single events are left out and counted.
 
@@ -137,7 +151,7 @@ class Sweeper:
         The extensions of the rules come before them, always: without them their rules would fire on
         everything. `commit`: of the published set that the rules are. `clock`: what time it is when the feed
         is caught up (default: the system's). `keep`: whether what can be made again is kept on disk for the
-        next process.
+        next process. `worker`: who this is to other sweeps.
         """
         from soc.detect.beyond.stage import stages_for
         from soc.detect.exceptions.companions import Hidden, companions
@@ -151,13 +165,14 @@ class Sweeper:
         self.batch = min(batch, BATCH)
         self.commit = commit
         self.ruleset = ledger.ruleset_id(self.rules)
+        self.worker = worker or Worker.here()
         self._matcher: Matcher = Matcher([*self.rules, *companions(self.rules)])
         self._hidden = Hidden(self.rules)
         self.stages: list[Stage] = [*stages_for(store, self.rules, dry_run=dry_run, keep=keep), *stages]
-        self._clock = clock or _now
-        self._writer = AlertWriter(store, register=register, dry_run=dry_run, fence=self._fence)
+        self.clock = clock or _now
+        self._writer = AlertWriter(store, register=register, dry_run=dry_run)
         self._sight = Sight(store)
-        self._position: Document | None = None
+        self._places = Places(store, name, self.worker, dry_run=dry_run)
         self._published = False
 
     def run(
@@ -166,123 +181,77 @@ class Sweeper:
         *,
         stop: Callable[[], bool] = lambda: False,
         progress: Progress = lambda _: None,
+        patience: float = PATIENCE,
+        waiting: Callable[[Sequence[Place]], None] = lambda _: None,
     ) -> SweepResult:
-        """Sweep what is new, until the feed is caught up or `stop` says so (asked between batches).
-
-        Raises `SweepConflictError` when another sweep is faster.
+        """Sweep what is new, until every part of the feed is caught up or `stop` says so (asked between
+        batches). `patience`: seconds to wait for another sweep that is at work on what is left, 0 not to
+        wait; one that is silent is waited for until its lease has run out. `waiting` is called before, with
+        what is left.
         """
         began = time.monotonic()
         result = SweepResult(correlations=self.correlations)
-        self._position = self.store.read(POSITION, self.name)
-        self._writer.begin(self._opened())
+        replay = {"since": timestamp(start.since) if start.since else ""} if start else None
+        result.skipped = self._places.open(replay, self.ruleset)
         self._sight.load()
         for stage in self.stages:
             stage.begin()
-        if not self.dry_run and not self._published:
-            ledger.publish(self.store, self.rules, self.ruleset, _now())
-            self._published = True
-        run = _Run(self._begin(start, result), self._tally())
-        run.tally.sweeps += 1
+        self._publish()
+        run = _Run(self, result, stop, progress, patience, waiting)
         try:
-            for batch in self.store.feed(run.feed, limit=self.batch):
-                self._one_batch(batch, run, result)
-                progress(len(batch.events))
-                if stop():
-                    result.stopped = True
-                    break
+            run.all_parts()
         finally:
-            self._keep_sight()
+            if not self.dry_run:
+                self._sight.save()
         result.seconds = time.monotonic() - began
         self._finish(run, result)
         return result
 
-    # the position
+    def _publish(self) -> None:
+        if not self.dry_run and not self._published:
+            ledger.publish(self.store, self.rules, self.ruleset, _now())
+            self._published = True
 
-    def _begin(self, start: Start | None, result: SweepResult) -> dict[str, Any]:
-        """Where to read from: the body of the position, new where there was none or a start is wanted."""
-        known = self._position.body if self._position else None
-        if start is not None:
-            since = timestamp(start.since) if start.since else ""
-            replay = {"since": since, "again": known is not None}
-            return {"feed": self.store.beginning(), "replay": replay}
-        if known is not None:
-            return {"feed": known["feed"], "replay": known.get("replay")}
-        feed = self.store.head()
-        result.skipped = self.store.status().events
-        return {"feed": feed, "replay": None}
-
-    def _tally(self) -> Tally:
-        """The tally to go on with; one of another day or rule set is put away first."""
-        day = _now().strftime("%Y-%m-%d")
-        known = self._position.body.get("ledger") if self._position else None
-        if known:
-            tally = Tally.load(known)
-            if (tally.day, tally.ruleset) == (day, self.ruleset):
-                return tally
-            if not self.dry_run:
-                ledger.flush(self.store, tally)
-            there = self.store.read(ledger.LEDGER, f"{day}-{self.ruleset}-{self.name}")
-            if there:
-                return Tally.load(there.body)  # back to a rule set that ran earlier today
-        return Tally(day, self.ruleset, self.name)
-
-    def _opened(self) -> dict[str, int]:
-        """How many alerts each rule has opened in this hour, which bounds them (see `MAX_OPENED`)."""
-        known = self._position.body.get("opened") if self._position else None
-        return known["rules"] if known and known["hour"] == _hour() else {}
-
-    def _fence(self) -> None:
-        """Refuse to go on when the position is no longer where this batch began."""
+    def _finish(self, run: _Run, result: SweepResult) -> None:
+        """Let the stages look back, and note what is not of a part: what was blind, how long it took."""
+        result.blind = self._sight.blind(self.rules)
+        places = self._places.survey()
+        self._places.end_replay(places)
+        tally = Tally("", "", "", seconds=result.seconds, blind=result.blind)
+        watermark = "" if result.stopped else run.watermark(places)
+        if watermark:
+            self._look_back(watermark, tally, result)
         if self.dry_run:
             return
-        current = self.store.read(POSITION, self.name)
-        if (current.version if current else 0) != (self._position.version if self._position else 0):
-            raise SweepConflictError(current)
+        if result.batches or tally.notes or tally.rules:
+            ledger.note_run(self.store, tally, day=_day(), ruleset=self.ruleset, position=self.name)
+        keep_worker(
+            self.store,
+            self.worker,
+            {
+                "name": self.name,
+                "ruleset": self.ruleset,
+                "commit": self.commit,
+                "rules": len(self.rules),
+                "swept_at": timestamp(_now()),
+                "watermark": watermark,
+                "events": result.events,
+                "seconds": round(result.seconds, 3),
+            },
+        )
 
-    def _commit(self, run: _Run, feed: Position, replay: dict[str, Any] | None, tally: Tally) -> None:
-        run.feed, run.replay, run.tally = feed, replay, tally
-        if self.dry_run:
-            return
-        body = {
-            "feed": dict(feed),
-            "replay": replay,
-            "ledger": tally.body(),
-            "ruleset": self.ruleset,
-            "commit": self.commit,
-            "rules": len(self.rules),
-            "opened": {"hour": _hour(), "rules": self._writer.opened},
-            "swept_at": timestamp(_now()),
-            "by": f"{socket.gethostname()} process {os.getpid()}",
-        }
-        expect = self._position.version if self._position else 0
-        (written,) = self.store.write([Write(POSITION, self.name, body, expect)])
-        if isinstance(written, VersionConflictError):
-            raise SweepConflictError(written.current)
-        self._position = written
-
-    # batches
-
-    def _one_batch(self, batch: FeedBatch, run: _Run, result: SweepResult) -> None:
-        events = run.wanted(batch.events)
-        tally = run.tally.copy()
-        hits = self._match(events, tally, result)
-        # notes come when the store was set back: events come again that were swept before
-        run.again = run.again or bool(batch.notes) or bool(run.replay and run.replay["again"])
-        for note in batch.notes:
-            tally.note(note, _now())
-            result.notes.append(note)
-        left = hits
+    def _look_back(self, watermark: str, tally: Tally, result: SweepResult) -> None:
+        """Let the stages decide what needs a feed that is caught up: that something did not happen."""
+        left: list[Hit] = []
         for stage in self.stages:
-            left = self._staged(stage.take(left, replay=run.again), tally, result)
-        written = self._writer.write(self._loud(left, result), replay=run.again)
-        tally.events += len(events)
-        self._commit(run, batch.position, run.replay, tally)
-        result.alerts.add(written)
-        result.events += len(events)
-        result.hits += len(hits)
-        result.batches += 1
+            left += _staged(stage.finish(micros(watermark)), tally, result)
+        if left:
+            result.alerts.add(self._writer.write(_loud(left, result), replay=False))
 
-    def _match(self, events: Iterable[StoredEvent], tally: Tally, result: SweepResult) -> list[Hit]:
+    # what a run uses
+
+    def match(self, events: Iterable[StoredEvent], tally: Tally, result: SweepResult) -> list[Hit]:
+        """The hits among events, counted."""
         hits = []
         note, match = self._sight.note, self._matcher.match
         for id_, event in events:
@@ -305,71 +274,276 @@ class Sweeper:
             result.hidden += len(hidden)
         return hits
 
-    def _look_back(self, tally: Tally, result: SweepResult) -> None:
-        """Let the stages decide what needs a feed that is caught up: that something did not happen."""
-        left: list[Hit] = []
+    def write(self, hits: list[Hit], held: Held, tally: Tally, result: SweepResult) -> Written:
+        """Pass hits through the stages and write the alerts of what they leave."""
         for stage in self.stages:
-            left += self._staged(stage.finish(micros(timestamp(self._clock()))), tally, result)
-        if left:
-            result.alerts.add(self._writer.write(self._loud(left, result), replay=False))
+            hits = _staged(stage.take(hits, replay=held.again), tally, result)
+        lane = held.key if self.name == NAME else f"{self.name}|{held.key}"
+        return self._writer.write(_loud(hits, result), replay=held.again, lane=lane, fence=held.fence)
 
-    @staticmethod
-    def _loud(hits: Iterable[Hit], result: SweepResult) -> list[Hit]:
-        """The hits that make alerts; those of rules in shadow were counted, and that is all."""
-        hits = list(hits)
-        loud = [hit for hit in hits if hit.rule.mode != "shadow"]
-        result.shadow += len(hits) - len(loud)
-        return loud
 
-    def _staged(self, staged: Staged, tally: Tally, result: SweepResult) -> list[Hit]:
-        """Note what a stage did; the hits that it leaves."""
-        result.alerts.add(staged.written)
-        for rule, undecided in staged.undecided.items():
-            tally.count(rule, undecided=undecided)
-            result.undecided += undecided
-        for rule, held in staged.held.items():
-            tally.count(rule, matched=-held)
-            result.by_rule.setdefault(rule, [0, 0])[0] -= held
-            result.hits -= held
-        for note in staged.notes:
+class _Run:
+    """One run over all parts of the feed."""
+
+    def __init__(
+        self,
+        sweeper: Sweeper,
+        result: SweepResult,
+        stop: Callable[[], bool],
+        progress: Progress,
+        patience: float,
+        waiting: Callable[[Sequence[Place]], None],
+    ) -> None:
+        self.sweeper = sweeper
+        self.store = sweeper.store
+        self.places: Places = sweeper._places
+        self.writer: AlertWriter = sweeper._writer
+        self.result = result
+        self.stop = stop
+        self.progress = progress
+        self.patience = patience
+        self.waiting = waiting
+        self._done: set[str] = set()
+        self._unreadable: set[str] = set()
+        self._ends: dict[str, int] = {}
+
+    def all_parts(self) -> None:
+        """Read every part that has something new to where it ended when this began."""
+        places = self.places.survey()
+        self._ends = {place.part.key: place.part.end for place in places}
+        self.writer.begin(_opened(places))
+        waited = 0.0
+        seen: dict[str, int] = {}
+        while not self.result.stopped:
+            due = list(fresh(places, self._done))
+            free = [place for place in due if self.places.free(place)]
+            held = [place for place in due if place not in free and not self._passed(place)]
+            if free:
+                self._some_parts(self._chosen(free, places))
+                waited, seen = 0.0, {}
+            elif held:
+                # who is silent may be no more: that is waited for, unless there is no patience at all
+                if waited >= self.patience and (
+                    not self.patience or all(_moves(place, seen) for place in held)
+                ):
+                    self.result.left += [_left(place) for place in held]
+                    return
+                if not waited:
+                    self.waiting(held)
+                for place in held:
+                    seen.setdefault(place.part.key, _version(place))
+                time.sleep(LOOK_AGAIN)
+                waited += LOOK_AGAIN
+                self.result.stopped = self.stop()
+            else:
+                return
+            places = self.places.survey()
+
+    def _passed(self, place: Place) -> bool:
+        """Whether another sweep has swept what was there when this one began."""
+        return place.number >= self._ends.get(place.part.key, place.part.end)
+
+    def _chosen(self, free: list[Place], places: Sequence[Place]) -> list[Place]:
+        """How many parts to take at once: few enough that others, who may come, find some too."""
+        others = {place.holder.id for place in places if place.holder} - {self.sweeper.worker.id}
+        random.shuffle(free)  # so that two sweeps do not reach for the same parts
+        return free[: max(1, len(free) // (2 * (len(others) + 1)))]
+
+    # some parts
+
+    def _some_parts(self, places: Sequence[Place]) -> None:
+        """Take parts, read them to their ends, let them go."""
+        if any(place.holder for place in places):
+            self.writer.forget()  # what another had begun may be counted already
+        held = {one.key: one for one in self.places.take(places)}
+        if not held:
+            return
+        try:
+            self._read(held)
+        except BaseException:
+            self._let_go(held)
+            raise
+
+    def _read(self, held: dict[str, Held]) -> None:
+        began = timestamp(self.sweeper.clock())
+        start = self.store.join(one.position for one in held.values() if one.position)
+        position = start
+        notes: tuple[str, ...] = ()
+        for batch in self.store.feed(start, limit=self.sweeper.batch, parts=list(held)):
+            position, notes = batch.position, notes + batch.notes
+            if batch.notes:  # the store was set back: events come again that were swept before
+                for one in held.values():
+                    one.again = True
+            mine = held.get(batch.part) or (next(iter(held.values()), None) if not batch.events else None)
+            if mine is not None:
+                try:
+                    self._one_batch(batch, mine)
+                except LostError as error:
+                    self._lost(held, mine, error)
+            self.progress(len(batch.events))
+            if self.stop():
+                self.result.stopped = True
+            if self.result.stopped or not held:
+                break
+        if not self.result.stopped:
+            self._done.update(held)
+        self._close(held, self.store.split(position), began, back=bool(notes))
+
+    def _close(
+        self, held: dict[str, Held], reached: Mapping[str, Position], began: str, *, back: bool
+    ) -> None:
+        """Let go of parts, with how far they were read."""
+        for one in list(held.values()):
+            try:
+                if one.key not in reached:
+                    if one.position is not None or one.place.part.gone:
+                        one.drop()
+                    else:
+                        one.release()
+                    continue
+                one.move(reached[one.key], back=back)
+                whole = self.store.reached(reached[one.key]).number >= one.place.part.end
+                if whole and not self.result.stopped:
+                    one.release(replay=None, caught_up=began)
+                else:
+                    one.release()
+                    if not self.result.stopped:
+                        self._unreadable.add(one.key)
+                        self.result.left.append(_left(one.place, "cannot be read now"))
+            except LostError as error:
+                self._lost(held, one, error)
+        held.clear()
+
+    def _let_go(self, held: Mapping[str, Held]) -> None:
+        """After a failure: others need not wait for the lease, if the store can still be told."""
+        for one in held.values():
+            try:
+                one.let_go()
+            except SocError:
+                return
+
+    def _lost(self, held: dict[str, Held], one: Held, error: LostError) -> None:
+        del held[one.key]
+        self._done.add(one.key)
+        self.result.left.append(Left(one.place.part.name, 0, error.theirs, "taken over"))
+
+    # a batch
+
+    def _one_batch(self, batch: FeedBatch, held: Held) -> None:
+        sweeper, result = self.sweeper, self.result
+        events = _wanted(held.replay, batch.events)
+        tally = self._tally(held)
+        for note in batch.notes:
             tally.note(note, _now())
             result.notes.append(note)
-        return staged.hits
+        opened = Counter(self.writer.opened)
+        hits = sweeper.match(events, tally, result)
+        written = sweeper.write(hits, held, tally, result)
+        tally.events += len(events)
+        moved = self.store.split(batch.position).get(held.key)
+        if moved is not None:
+            held.move(moved, back=bool(batch.notes))
+        held.commit(
+            ledger=tally.body(),
+            opened=self._opened(held, Counter(self.writer.opened) - opened),
+            ruleset=sweeper.ruleset,
+            commit=sweeper.commit,
+            rules=len(sweeper.rules),
+            swept_at=timestamp(_now()),
+        )
+        result.alerts.add(written)
+        result.events += len(events)
+        result.hits += len(hits)
+        result.batches += 1
 
-    def _keep_sight(self) -> None:
-        if not self.dry_run:
-            self._sight.save()
+    def _tally(self, held: Held) -> Tally:
+        """The tally to go on with; one of another day or rule set is put away first."""
+        sweeper, day = self.sweeper, _day()
+        part = "" if held.key == WHOLE else held.key
+        known = held.body["ledger"]
+        if known:
+            tally = Tally.load(known)
+            if (tally.day, tally.ruleset) == (day, sweeper.ruleset):
+                return tally.copy()
+            if not sweeper.dry_run:
+                ledger.flush(self.store, tally)
+        id_ = ledger.tally_id(day, sweeper.ruleset, sweeper.name, part)
+        there = self.store.read(ledger.LEDGER, id_)
+        if there:
+            return Tally.load(there.body)  # back to a rule set that ran earlier today
+        return Tally(day, sweeper.ruleset, sweeper.name, part=part)
 
-    def _finish(self, run: _Run, result: SweepResult) -> None:
-        """Note that the feed was caught up, what was blind, and how long it took."""
-        result.blind = self._sight.blind(self.rules)
-        tally = run.tally.copy()
-        tally.seconds = round(tally.seconds + result.seconds, 3)
-        tally.blind = result.blind
-        if not result.stopped:
-            self._look_back(tally, result)
-        self._commit(run, run.feed, run.replay if result.stopped else None, tally)
-        if not self.dry_run:
-            ledger.flush(self.store, tally)
+    def _opened(self, held: Held, new: Mapping[str, int]) -> dict[str, Any]:
+        """How many alerts each rule has opened in this hour, of events of this part."""
+        known = held.body["opened"]
+        before = known["rules"] if known and known["hour"] == _hour() else {}
+        return {"hour": _hour(), "rules": {r: before.get(r, 0) + new.get(r, 0) for r in {*before, *new}}}
+
+    def watermark(self, places: Sequence[Place]) -> str:
+        """Up to which time everything that had come was swept, by whomever; "" when that is not known.
+
+        A part that another sweep has not caught up with holds it back; one that cannot be read does not.
+        """
+        now = timestamp(self.sweeper.clock())
+        times = [now]
+        for place in places:
+            read = not place.due or (self.sweeper.dry_run and place.part.key in self._done)
+            if not read and place.part.key not in self._unreadable:
+                times.append(place.caught_up)
+        return min(times)
 
 
-@dataclass(slots=True)
-class _Run:
-    """Where a run stands. `again`: events may come that were swept before."""
+def _staged(staged: Staged, tally: Tally, result: SweepResult) -> list[Hit]:
+    """Note what a stage did; the hits that it leaves."""
+    result.alerts.add(staged.written)
+    result.late += staged.late
+    for rule, undecided in staged.undecided.items():
+        tally.count(rule, undecided=undecided)
+        result.undecided += undecided
+    for rule, held in staged.held.items():
+        tally.count(rule, matched=-held)
+        result.by_rule.setdefault(rule, [0, 0])[0] -= held
+        result.hits -= held
+    for note in staged.notes:
+        tally.note(note, _now())
+        result.notes.append(note)
+    return staged.hits
 
-    feed: Position
-    replay: dict[str, Any] | None
-    tally: Tally
-    again: bool
 
-    def __init__(self, begin: dict[str, Any], tally: Tally) -> None:
-        self.feed, self.replay, self.tally = begin["feed"], begin["replay"], tally
-        self.again = False
+def _loud(hits: Sequence[Hit], result: SweepResult) -> list[Hit]:
+    """The hits that make alerts; those of rules in shadow were counted, and that is all."""
+    loud = [hit for hit in hits if hit.rule.mode != "shadow"]
+    result.shadow += len(hits) - len(loud)
+    return loud
 
-    def wanted(self, events: list[StoredEvent]) -> list[StoredEvent]:
-        """The events that this run is about."""
-        since = self.replay["since"] if self.replay else ""
-        return [e for e in events if str(e.event.get("@timestamp", "")) >= since] if since else events
+
+def _wanted(replay: Mapping[str, Any] | None, events: list[StoredEvent]) -> list[StoredEvent]:
+    """The events that a reading is about."""
+    since = replay["since"] if replay else ""
+    return [e for e in events if str(e.event.get("@timestamp", "")) >= since] if since else events
+
+
+def _opened(places: Iterable[Place]) -> dict[str, int]:
+    """How many alerts each rule has opened in this hour, which bounds them (see `MAX_OPENED`)."""
+    total: Counter[str] = Counter()
+    for place in places:
+        known = place.document.body.get("opened") if place.document else None
+        if known and known["hour"] == _hour():
+            total.update(known["rules"])
+    return dict(total)
+
+
+def _version(place: Place) -> int:
+    return place.document.version if place.document else 0
+
+
+def _moves(place: Place, seen: Mapping[str, int]) -> bool:
+    """Whether whoever holds a part has shown itself since it was first waited for."""
+    return seen.get(place.part.key, _version(place)) != _version(place)
+
+
+def _left(place: Place, why: str = "another sweep is at work on it") -> Left:
+    return Left(place.part.name, place.part.waiting, str(place.holder or ""), why)
 
 
 def sweep(
@@ -382,10 +556,11 @@ def sweep(
     dry_run: bool = False,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _: None,
+    patience: float = PATIENCE,
 ) -> SweepResult:
     """Sweep once (see `Sweeper.run`). `start=Start()` reads the store from its beginning."""
     return Sweeper(store, rules, name=name, register=register, dry_run=dry_run).run(
-        start, stop=stop, progress=progress
+        start, stop=stop, progress=progress, patience=patience
     )
 
 
@@ -434,52 +609,12 @@ def keep_sweeping(
             return
 
 
-@dataclass(frozen=True, slots=True)
-class SweepStatus:
-    """Where a position stands. `waiting`: events not swept yet, counted up to `BATCH` (then it is more)."""
-
-    name: str
-    swept_at: str
-    by: str
-    rules: int
-    ruleset: str
-    waiting: int
-    replaying: bool
-    events_today: int
-    hits_today: int
-    blind: dict[str, str]
-    notes: list[str]
-
-
-def status(store: Store) -> list[SweepStatus]:
-    """Every position of a sweep in the store; none when nothing was swept yet."""
-    out = []
-    for document in store.find(POSITION):
-        body = document.body
-        if "ledger" not in body:
-            continue  # a position of something else
-        tally = Tally.load(body["ledger"])
-        waiting = next((len(b.events) for b in store.feed(body["feed"], limit=BATCH)), 0)
-        out.append(
-            SweepStatus(
-                name=document.id,
-                swept_at=body["swept_at"],
-                by=body["by"],
-                rules=body["rules"],
-                ruleset=body["ruleset"],
-                waiting=waiting,
-                replaying=body.get("replay") is not None,
-                events_today=tally.events,
-                hits_today=tally.hits,
-                blind=tally.blind,
-                notes=tally.notes,
-            )
-        )
-    return out
-
-
 def _hour() -> str:
     return _now().strftime("%Y-%m-%dT%H")
+
+
+def _day() -> str:
+    return _now().strftime("%Y-%m-%d")
 
 
 def _now() -> datetime:

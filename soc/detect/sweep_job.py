@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soc.config import cache_folder
+from soc.detect.leases import Worker
 from soc.detect.releases.published import PublishedRules
-from soc.detect.sweep import NAME, Estimate, Start, Sweeper, SweepResult, estimate
+from soc.detect.sweep import NAME, PATIENCE, Estimate, Start, Sweeper, SweepResult, estimate
 from soc.errors import ContentError, SocError
 
 if TYPE_CHECKING:
     from soc.config import Config
+    from soc.detect.places import Place
     from soc.detect.ruleset import Ruleset
     from soc.store.contract import Store
 
@@ -69,6 +71,7 @@ class SweepJob:
         if published is None:
             published = config.published and not self.folders
         self._published = PublishedRules(store, cache_folder(), say) if published else None
+        self.worker = Worker.here()
         self._signature = self._files()
         self.rules = self._load(first=True)
         if self._published and self._published.behind:
@@ -86,9 +89,11 @@ class SweepJob:
         *,
         stop: Callable[[], bool] = lambda: False,
         progress: Callable[[int], None] = lambda _: None,
+        patience: float = PATIENCE,
+        waiting: Callable[[Sequence[Place]], None] = lambda _: None,
     ) -> SweepResult:
         """Sweep once, as `Sweeper.run`."""
-        return self.sweeper.run(start, stop=stop, progress=progress)
+        return self.sweeper.run(start, stop=stop, progress=progress, patience=patience, waiting=waiting)
 
     def refresh(self) -> None:
         """Take up rules whose files changed since, or another published set, as a whole."""
@@ -142,6 +147,7 @@ class SweepJob:
             register=self.register,
             dry_run=self.dry_run,
             commit=self.rules.commit,
+            worker=self.worker,
         )
 
     def _files(self) -> str:

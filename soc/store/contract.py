@@ -13,7 +13,7 @@ Reading gives back exactly the names and types that were appended. An event goes
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +28,10 @@ SCHEMA_VERSION = 1
 
 Position = Mapping[str, Any]
 """Where a reader of the feed stands: plain JSON data that only the store which gave it can read."""
+
+
+WHOLE = "all"
+"""The one part of a feed that has no parts."""
 
 
 class Incoming(NamedTuple):
@@ -71,12 +75,37 @@ class FeedBatch:
     `notes` says what the ledger should hold: a shard read again after a restore, an index that was gone.
     `passed`: how many more events lie before this position, and were passed over because the predicate that
     was asked for is certainly not true of them.
+    The events are all of one `part` of the feed. A batch without events may move several parts.
     """
 
     events: list[StoredEvent]
     position: Position
     notes: tuple[str, ...] = ()
     passed: int = 0
+    part: str = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the feed that can be read apart from the others, as it stands beside a position.
+
+    `end`: the number of its newest event; `waiting`: events after the position, as far as is known without
+    reading them (never 0 when there is something to read or to note); `gone`: the position knows it, and it
+    cannot be found now.
+    """
+
+    key: str
+    name: str
+    end: int
+    waiting: int
+    gone: bool = False
+
+
+class Reached(NamedTuple):
+    """How far a position stands in a part. Numbers of one `history` can be compared, and rise."""
+
+    history: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +259,13 @@ class Store(ABC):
         narrow: Predicate | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        parts: Collection[str] | None = None,
     ) -> Iterator[FeedBatch]:
         """Events committed after `position`, each exactly once, in batches of at most `limit`.
 
         Ends when it has caught up with what was acknowledged at the start of the call. The position of
-        the last batch is where to go on; a batch without events may still move it.
+        the last batch is where to go on; a batch without events may still move it. `parts`: only these
+        parts of the feed; positions then hold these alone.
 
         `narrow`: events on which this predicate is certainly neither true nor undecided may be passed over;
         the batches count them. What comes is not decided: whoever asked evaluates the predicate. `since`,
@@ -255,6 +286,23 @@ class Store(ABC):
         reading. Times as for `feed`."""
         del since, until
         return [None] * len(narrows)
+
+    @abstractmethod
+    def parts(self, position: Position) -> list[Part]:
+        """The parts that the feed has now, and those of `position` that cannot be found."""
+
+    @abstractmethod
+    def split(self, position: Position) -> dict[str, Position]:
+        """A position as one position for each part that it knows. A part that it does not know is before
+        its first event."""
+
+    @abstractmethod
+    def join(self, positions: Iterable[Position]) -> Position:
+        """The opposite of `split`; of none, the beginning."""
+
+    @abstractmethod
+    def reached(self, position: Position) -> Reached:
+        """How far the position of one part stands."""
 
     # documents
 

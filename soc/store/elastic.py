@@ -8,7 +8,7 @@ The parts: `elastic_connection` (signing in, retries, errors), `elastic_schema` 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,11 @@ from soc.store.contract import (
     ForeignIndices,
     Incoming,
     Outcome,
+    Part,
     Planned,
     Position,
     Pruned,
+    Reached,
     Store,
     StoredEvent,
     StoreStatus,
@@ -119,9 +121,26 @@ class ElasticStore(Store):
         narrow: Predicate | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        parts: Collection[str] | None = None,
     ) -> Iterator[FeedBatch]:
         """See `Store.feed`."""
-        return self._feed.read(position, limit, Narrow(narrow, since, until))
+        return self._feed.read(position, limit, Narrow(narrow, since, until), parts)
+
+    def parts(self, position: Position) -> list[Part]:
+        """See `Store.parts`: the shards of all indices."""
+        return self._feed.parts(position)
+
+    def split(self, position: Position) -> dict[str, Position]:
+        """See `Store.split`."""
+        return self._feed.split(position)
+
+    def join(self, positions: Iterable[Position]) -> Position:
+        """See `Store.join`."""
+        return self._feed.join(positions)
+
+    def reached(self, position: Position) -> Reached:
+        """See `Store.reached`."""
+        return self._feed.reached(position)
 
     def weight(self, narrow: Predicate) -> float | None:
         """See `Store.weight`."""

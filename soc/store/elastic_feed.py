@@ -14,13 +14,13 @@ deleted loses it. A shard that cannot be read now keeps its position too, with a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from soc.errors import SocError, StoreUnavailableError
-from soc.store.contract import FeedBatch, Position, StoredEvent
+from soc.store.contract import FeedBatch, Part, Position, Reached, StoredEvent
 from soc.store.elastic_connection import Connection, RefusedError
 from soc.store.elastic_events import stored
 from soc.store.elastic_narrow import Narrow, searches
@@ -137,14 +137,50 @@ class Feed:
         """The position after all that was acknowledged before this call."""
         return {"store": KIND, "shards": {s.key: [s.history, s.checkpoint, s.index] for s in self.settled()}}
 
-    def read(self, position: Position, limit: int, narrow: Narrow | None = None) -> Iterator[FeedBatch]:
+    def parts(self, position: Position) -> list[Part]:
+        """The shards, and how many operations each has after `position`.
+
+        What was acknowledged counts at once, also above a checkpoint that is about to pass it.
+        """
+        done = _shards_of(position)
+        found = []
+        for shard in self.shards():
+            start, note = _start(done.pop(shard.key, None), shard)
+            name = f"{shard.index} shard {shard.number}"
+            waiting = max(0, shard.newest - start) or int(bool(note))
+            found.append(Part(shard.key, name, shard.newest, waiting))
+        gone = [
+            Part(key, f"{value[2]} shard {key.rpartition('/')[2]}", value[1], 0, gone=True)
+            for key, value in done.items()
+        ]
+        return found + gone
+
+    def split(self, position: Position) -> dict[str, Position]:
+        """A position for each shard."""
+        return {key: _position({key: value}) for key, value in _shards_of(position).items()}
+
+    def join(self, positions: Iterable[Position]) -> Position:
+        """One position of all shards."""
+        return _position({key: value for one in positions for key, value in _shards_of(one).items()})
+
+    def reached(self, position: Position) -> Reached:
+        """The history and the number of the one shard of a position; before everything for none."""
+        history, number, _ = next(iter(_shards_of(position).values()), ("", -1, ""))
+        return Reached(history, number)
+
+    def read(
+        self,
+        position: Position,
+        limit: int,
+        narrow: Narrow | None = None,
+        parts: Collection[str] | None = None,
+    ) -> Iterator[FeedBatch]:
         """Batches from `position` up to what was acknowledged when this was called."""
-        if position.get("store") != KIND:
-            raise SocError(
-                "this position belongs to another kind of store", hint="soc sweep --once --from beginning"
-            )
-        done: dict[str, list[Any]] = {key: list(value) for key, value in position["shards"].items()}
+        done = _shards_of(position)
         shards = self.settled()
+        if parts is not None:
+            shards = [shard for shard in shards if shard.key in parts]
+            done = {key: value for key, value in done.items() if key in parts}
         notes = self._forget(done, {s.key for s in shards})
         work = []
         for shard in shards:
@@ -167,7 +203,7 @@ class Feed:
                 for events, seq_no, passed in self._some(shard, start, limit, narrow):
                     done[shard.key] = [shard.history, seq_no, shard.index]
                     moved = True
-                    yield FeedBatch(events, _position(done), tuple(notes), passed)
+                    yield FeedBatch(events, _position(done), tuple(notes), passed, shard.key)
                     notes = []
             except _ShardFailedError as error:
                 notes.append(
@@ -346,6 +382,14 @@ def _numbers(after: int, upto: int) -> Query:
 
 class _ShardFailedError(Exception):
     """One shard cannot be read now."""
+
+
+def _shards_of(position: Position) -> dict[str, list[Any]]:
+    if position.get("store") != KIND:
+        raise SocError(
+            "this position belongs to another kind of store", hint="soc sweep --once --from beginning"
+        )
+    return {key: list(value) for key, value in position["shards"].items()}
 
 
 def _position(done: dict[str, list[Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,18 @@ from soc.config import StoreSettings
 from soc.detect.predicate import EVERYTHING, Predicate, matches
 from soc.store.contract import (
     SCHEMA_VERSION,
+    WHOLE,
     AuditRecord,
     Document,
     Fate,
     FeedBatch,
     Incoming,
     Outcome,
+    Part,
     Planned,
     Position,
     Pruned,
+    Reached,
     Store,
     StoredEvent,
     StoreStatus,
@@ -47,6 +50,9 @@ MAX_BATCH = 100_000
 
 LOOK_SECONDS = 1.5
 """What looking for one needle in the bodies of a million events costs, of 1.5 kB each (measured)."""
+
+MAX_COUNTED = 1_000_000
+"""Waiting events are counted up to this number."""
 
 PRUNE_ROWS = 5_000
 """Events removed in one transaction, so that writers do not wait long."""
@@ -214,8 +220,11 @@ class EmbeddedStore(Store):
         narrow: Predicate | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        parts: Collection[str] | None = None,
     ) -> Iterator[FeedBatch]:
         """As `Store.feed`; a batch is smaller than `limit` where events are large."""
+        if parts is not None and WHOLE not in parts:
+            return iter(())
         times = (
             _MIN if since is None else _millisecond(since),
             _MAX if until is None else _millisecond(until),
@@ -227,6 +236,26 @@ class EmbeddedStore(Store):
         """As `Store.weight`: bodies are read all the same, and looked through for the needles."""
         clauses = Needles.of(narrow).clauses
         return LOOK_SECONDS * (2 + sum(map(len, clauses))) if clauses else None
+
+    def parts(self, position: Position) -> list[Part]:
+        """As `Store.parts`: the file is one part."""
+        seq, notes = self._resume(position)
+        ((waiting,),) = self._database.read(
+            "SELECT count(*) FROM (SELECT 1 FROM events WHERE seq > ? LIMIT ?)", (seq, MAX_COUNTED)
+        )
+        return [Part(WHOLE, self.name, self._last(), waiting or bool(notes))]
+
+    def split(self, position: Position) -> dict[str, Position]:
+        """As `Store.split`."""
+        return {WHOLE: position}
+
+    def join(self, positions: Iterable[Position]) -> Position:
+        """As `Store.join`."""
+        return next(iter(positions), None) or self.beginning()
+
+    def reached(self, position: Position) -> Reached:
+        """As `Store.reached`."""
+        return Reached(str(position.get("store", "")), int(position.get("seq", 0)))
 
     def _feed(
         self, position: Position, end: int, limit: int, needles: Needles, times: tuple[int, int]

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from hypothesis import strategies as st
 
 from soc.config import StoreSettings
 from soc.detect import ledger
+from soc.detect.leases import Worker
 from soc.detect.predicate import And, Op, Test
 from soc.detect.sweep import (
     Start,
-    SweepConflictError,
     Sweeper,
     SweepResult,
     estimate,
@@ -33,7 +34,7 @@ from soc.detect.sweep import (
 )
 from soc.errors import ConflictError, StoreUnavailableError
 from soc.store import open_store
-from soc.store.contract import Document, FeedBatch, Store, VersionConflictError, Write
+from soc.store.contract import Document, FeedBatch, Part, Position, Store, VersionConflictError, Write
 from soc.store.embedded import EmbeddedStore
 from tests.detect.world import BY_ADDRESS, SOURCE, START, append, check_whole, counts, event, open_at, rule
 
@@ -351,7 +352,7 @@ class TestCrash:
                 append(store, events)
                 fragile.at, fragile.after = at, after
                 try:
-                    Sweeper(fragile, rules, batch=7).run()
+                    Sweeper(fragile, rules, batch=7, worker=Worker.here(0.1)).run()
                 except CrashError:
                     pass
                 else:
@@ -417,6 +418,10 @@ class Replayed(EmbeddedStore):
         """The batches of the test."""
         yield from self.batches
 
+    def parts(self, position: Position) -> list[Part]:
+        """There is always something."""
+        return [replace(part, waiting=1) for part in super().parts(position)]
+
 
 def sweep_batches(path: Path, batches: Sequence[FeedBatch]) -> SweepResult:
     """Sweep a store that feeds these batches."""
@@ -461,18 +466,20 @@ class TestFeed:
 
 
 class TestTogether:
-    def test_slower_of_two_is_told(self, store: Store) -> None:
-        """Whoever finds the position moved writes nothing more and says who was faster."""
+    def test_one_that_comes_later_is_told_what_is_left(self, store: Store) -> None:
+        """Whoever finds a part of the feed taken leaves it to who has it, and says who that is."""
         append(store, {f"e{i}": event(i) for i in range(20)})
-        slow = Sweeper(store, [rule()], batch=5)
+        results: list[SweepResult] = []
 
-        def faster(_: int) -> None:
-            sweep(store, [rule()])
+        def other(_: int) -> None:
+            results.append(sweep(store, [rule()], patience=0))
 
-        with pytest.raises(SweepConflictError, match="another sweep") as caught:
-            slow.run(progress=faster)
-        assert caught.value.exit_code == 3
-        assert str(os.getpid()) in caught.value.theirs
+        assert Sweeper(store, [rule()], batch=10).run(progress=other).events == 20
+        assert [r.events for r in results] == [0, 0]
+        (left,) = results[0].left
+        assert (left.waiting, left.why) == (10, "another sweep is at work on it")
+        assert str(os.getpid()) in left.by
+        assert results[1].left == []  # what was there when it came is swept
         assert counts(store) == {"web01": 20}
 
     def test_stale_sweep_counts_nothing_even_when_others_forgot(
@@ -483,7 +490,7 @@ class TestTogether:
 
         monkeypatch.setattr(grouping, "REMEMBERED", 10)
         append(store, {f"e{i}": event(i) for i in range(5)})
-        stale = Sweeper(store, [rule()], batch=5)
+        stale = Sweeper(store, [rule()], batch=5, worker=Worker.here(0.5))
         real = stale._writer.write
 
         def sleep_first(*args: Any, **kwargs: Any) -> Any:
@@ -492,8 +499,8 @@ class TestTogether:
             return real(*args, **kwargs)
 
         monkeypatch.setattr(stale._writer, "write", sleep_first)
-        with pytest.raises(ConflictError):
-            stale.run()
+        result = stale.run()
+        assert (result.events, result.left[0].why) == (0, "taken over")
         assert counts(store) == {"web01": 45}
 
     @pytest.mark.slow
@@ -538,7 +545,7 @@ class TestElastic:
         assert found[0] == found[1]
 
     def test_two_at_once_and_again(self, elastic_settings: StoreSettings) -> None:
-        """The slower one is told; reading everything again counts nothing."""
+        """They share the work; reading everything again counts nothing."""
         with open_store(elastic_settings) as store:
             store.init()
             sweep(store, self.RULES)
@@ -546,11 +553,10 @@ class TestElastic:
             slow = Sweeper(store, self.RULES, batch=20)
             with open_store(elastic_settings) as other:
 
-                def faster(_: int) -> None:
-                    sweep(other, self.RULES)
+                def also(_: int) -> None:
+                    sweep(other, self.RULES, patience=0)
 
-                with pytest.raises(SweepConflictError):
-                    slow.run(progress=faster)
+                slow.run(progress=also)
             assert sum(counts(store).values()) == 120
             assert sweep(store, self.RULES, start=Start()).alerts.counted == 0
             check_whole(store)

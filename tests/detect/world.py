@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from soc.config import StoreSettings
+from soc.detect.leases import Worker
 from soc.detect.predicate import And, Op, Test
 from soc.detect.rule import Rule
 from soc.detect.sweep import Start, Sweeper
@@ -18,6 +19,8 @@ from soc.event import Event, timestamp
 from soc.store import open_store
 from soc.store.contract import Incoming, Store
 
+LEASE = 2.0
+"""Seconds, of the sweeps in processes of their own."""
 START = datetime(2026, 3, 2, 7, 0, tzinfo=UTC)
 FIRES = Test("url.query", Op.CONTAINS, "cmd=")
 SOURCE = Test("event.dataset", Op.EQUALS, "nginx.access")
@@ -89,7 +92,8 @@ def main(arguments: list[str]) -> None:
     """`python -m tests.detect.world STORE BATCH [PAUSE]`: sweep from the beginning; others may be faster."""
     path, batch, *pause = arguments
     with open_at(path) as store:
-        sweeper = Sweeper(store, [rule("shell"), rule("wide", attributes=BY_ADDRESS)], batch=int(batch))
+        rules = [rule("shell"), rule("wide", attributes=BY_ADDRESS)]
+        sweeper = Sweeper(store, rules, batch=int(batch), worker=Worker.here(LEASE))
         fresh = store.read("position", "sweep") is None
         print("ready", flush=True)  # noqa: T201 - tells the test that the sweep begins
         for _ in range(1000):
