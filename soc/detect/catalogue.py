@@ -17,6 +17,7 @@ _TECHNIQUE = re.compile(r"attack\.(t[0-9]{4}(?:\.[0-9]{3})?)\Z")
 
 if TYPE_CHECKING:
     from soc.config import Config
+    from soc.detect.exceptions.model import Exemption
     from soc.detect.rule import Rule
     from soc.detect.ruleset import Ruleset
 
@@ -188,6 +189,7 @@ def ruleset_of(config: Config, arguments: Sequence[str]) -> Ruleset:
     Problems come with files and folders, and with all rules. Raises `UsageError` for an unknown id or name.
     """
     from soc.collect.collector import collectors_for
+    from soc.detect.exceptions.checks import settled
     from soc.detect.logsources import declared_by
     from soc.detect.ruleset import Ruleset, load_rules, ruleset_for
 
@@ -197,14 +199,18 @@ def ruleset_of(config: Config, arguments: Sequence[str]) -> Ruleset:
         return ruleset_for(config)
     rules: list[Rule] = []
     problems = []
+    exemptions: tuple[Exemption, ...] = ()
     if names:
         known = ruleset_for(config).rules
         rules += [find(known, name) for name in names]
     if paths:
         found = load_rules(paths, declared=declared_by(collectors_for(config)))
+        if found.exemptions or any(problem.kind == "unknown_rule" for problem in found.problems):
+            found = settled(found, ruleset_for(config).rules)
         rules += found.rules
         problems += found.problems
-    return Ruleset(_distinct(rules), problems, tuple(paths))
+        exemptions = found.exemptions
+    return Ruleset(_distinct(rules), problems, tuple(paths), exemptions)
 
 
 def one_of(config: Config, argument: str) -> Rule:

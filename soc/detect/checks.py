@@ -36,7 +36,7 @@ def lint_chosen(config: Config, arguments: Sequence[str]) -> tuple[int, list[Pro
     folders = [Path(a) for a in arguments if Path(a).is_dir()]
     for folder in folders if arguments else [content.shipped("rules"), *config.rules]:
         problems += orphans(folder)
-    return len(ruleset.rules), problems
+    return len(ruleset.rules) or len(ruleset.exemptions), problems
 
 
 def tally(problems: Sequence[Problem]) -> str:

@@ -48,11 +48,11 @@ class Filters:
 
         Exceptions come last, whatever their files are called (`soc.detect.exceptions.model.bare`).
         """
+        known = {name for r in rules.values() for name in (r.id, r.name.lower())}
         for record, path in sorted(self.found, key=lambda one: is_exception(one[0].attributes)):
             definition = record.definition or {}
             wanted = wanted_rules(definition)
-            targets = [r for r in rules.values() if _is_meant(r, wanted, Logsource(*record.logsource))]
-            known = {name for r in rules.values() for name in (r.id, r.name.lower())}
+            targets = [r for r in rules.values() if is_meant(r, wanted, Logsource(*record.logsource))]
             for name in wanted or ():
                 if name not in known:
                     message = f"the filter names the rule {name}, which is not there"
@@ -109,7 +109,8 @@ class Filters:
         return out
 
 
-def _is_meant(rule: Rule, wanted: Sequence[str] | None, scope: Logsource) -> bool:
+def is_meant(rule: Rule, wanted: Sequence[str] | None, scope: Logsource) -> bool:
+    """Whether a filter for the rules `wanted` (None: any) and the log source `scope` is for this rule."""
     if rule.correlation is not None or not covers(scope, rule.logsource):
         return False
     return wanted is None or rule.id in wanted or (bool(rule.name) and rule.name.lower() in wanted)

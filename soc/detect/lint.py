@@ -7,11 +7,13 @@ warnings are about its quality, so that foreign rules can be used with what they
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soc import ecs, yamlio
 from soc.detect.catalogue import NOT_EVALUATED, datasets
+from soc.detect.exceptions import checks as exceptions
 from soc.detect.predicate import NOTHING, And, Not, Or, Predicate, Test, tests
 from soc.detect.samples import enough, load_samples, samples_path
 from soc.errors import ContentError, Place, Problem, Severity
@@ -49,6 +51,7 @@ def lint(ruleset: Ruleset, *, collectors: Collectors, playbooks: Collection[str]
             sampled.add(path)
             problems += _samples(path, collectors)
     problems += _duplicates(ruleset.rules)
+    problems += exceptions.check(ruleset.exemptions, ruleset.rules, datetime.now(UTC))
     return sorted(problems, key=lambda p: (p.place, p.kind, p.message))
 
 
