@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -384,13 +385,17 @@ def _change(
 
 
 def _show(s: Session, view: AlertView) -> None:
+    from soc.detect.exceptions.since import described, exceptions_since
     from soc.respond import alerts
 
     _remember(s, [view])
     if _is_page(s):
         from soc.cli.alert_page import page
 
-        s.out.markup(page(view, alerts.events_of(s.store(create=False), view), zone_note=True))
+        events = alerts.events_of(s.store(create=False), view)
+        now = datetime.now(UTC)
+        later = [described(one, now) for one in exceptions_since(s.config.rules, view)]
+        s.out.markup(page(view, events, exceptions=later, zone_note=True))
     else:
         s.out.one(_full(s, view))
 
@@ -400,10 +405,16 @@ def _is_page(s: Session) -> bool:
 
 
 def _full(s: Session, view: AlertView) -> dict[str, Any]:
+    from soc.detect.exceptions.since import exceptions_since
     from soc.respond import alerts
 
     events = alerts.events_of(s.store(create=False), view)
-    return {**view.full(), "events": [{"id": e.id, "event": e.event} for e in events]}
+    later = [one.row() for one in exceptions_since(s.config.rules, view)]
+    return {
+        **view.full(),
+        "exceptions_since": later,
+        "events": [{"id": e.id, "event": e.event} for e in events],
+    }
 
 
 def _show_rows(s: Session, found: Sequence[AlertView]) -> None:

@@ -51,8 +51,17 @@ def columns_for(columns: Sequence[Column], views: Sequence[AlertView]) -> list[C
     return [column for column in columns if column.field not in dull]
 
 
-def page(view: AlertView, events: Sequence[StoredEvent], *, zone_note: bool = True) -> RenderableType:
-    """All of an alert, for a terminal. Text from logs is neutralised."""
+def page(
+    view: AlertView,
+    events: Sequence[StoredEvent],
+    *,
+    exceptions: Sequence[str] = (),
+    zone_note: bool = True,
+) -> RenderableType:
+    """All of an alert, for a terminal. Text from logs is neutralised.
+
+    `exceptions`: lines on those that its rule has got since.
+    """
     from rich.console import Group
 
     parts: list[RenderableType] = [_title(view), _facts(view)]
@@ -62,6 +71,7 @@ def page(view: AlertView, events: Sequence[StoredEvent], *, zone_note: bool = Tr
         ("Events", _events(view, events)),
         ("Earlier alerts of this rule here", _previous(view)),
         ("History", [describe(entry) for entry in view.work.get("history", ())]),
+        ("Exceptions of this rule since", exceptions),
         ("False positives known", list(view.rule["falsepositives"])),
         ("Next", list(_next(view))),
     ):
@@ -198,6 +208,8 @@ def _next(view: AlertView) -> Iterator[str]:
         for name in view.playbooks:
             yield f"soc playbook run {shlex.quote(name)} --alert {view.id}"
         yield f'soc alert close {view.id} --reason false-positive --note "…"'
+    if "parts" not in view.body:  # what is made of several rules' hits has no events of its own
+        yield f"soc exception add --alert {view.id}"
     terms = " ".join(f'{name}:"{value}"' for name, value in view.body["group"].items() if _plain(value))
     if terms:
         yield f"soc search {shlex.quote(terms)} --since {shlex.quote(view.body['first'])}"

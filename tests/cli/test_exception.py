@@ -283,6 +283,16 @@ class TestLater:
         assert (found["id"], found["hidden"], found["days"]) == (id_, 0, {})
         assert "did you mean scanner" in run(world, "show", "scaner").failed(2).err
 
+    def test_an_alert_tells_of_it(self, world: Path, store: Store, exception: Path) -> None:
+        """The page of an alert leads to exceptions, and names those that its rule has got since."""
+        id_ = alert_of(store, "web01")
+        out = soc("alert", "show", id_, cwd=world).ok().out
+        assert f"soc exception add --alert {id_}" in out
+        assert "Exceptions of this rule since" in out
+        assert "Own scanner (soc exception show scanner)" in out.replace("\n", " ").replace("  ", " ")
+        found = soc("alert", "show", id_, "--output", "json", cwd=world).ok().json
+        assert [one["name"] for one in found["exceptions_since"]] == [exception.stem]
+
     def test_extend_and_end(self, world: Path, store: Store, exception: Path) -> None:
         """Who did it and why is kept in the file and in the log; nothing is ever removed."""
         first = yamlio.load(exception).data
