@@ -18,6 +18,7 @@ from typing import Any
 from soc.detect import literals
 from soc.detect import regex as rx
 from soc.detect.keywords import Gate, texts_of, whole
+from soc.detect.ordered import Ordered, is_ordered
 from soc.detect.predicate import (
     Op,
     Test,
@@ -88,7 +89,7 @@ class Memo(dict[Any, Sight]):
                 self[value] = sight
             return sight
         sight = self.table.see(value)
-        if len(value) <= MAX_REMEMBERED:
+        if len(value) <= MAX_REMEMBERED and not self.table.fleeting:
             self.table.budget.take(len(value))
             self[value] = sight
         return sight
@@ -131,6 +132,10 @@ class FieldTable:
         self._tests = list(tests)
         self._prepared = False
         self._interned: dict[tuple[frozenset[int], frozenset[int]], Sight] = {}
+        # times: no value comes again, and to decide one anew costs no more than to remember it
+        self.fleeting = any(is_ordered(t) for _, t in self._tests) and all(
+            is_ordered(t) or t.op in (Op.EXISTS, Op.NULL) for _, t in self._tests
+        )
         self.absent = Sight(frozenset(atom for atom, test in self._tests if test.op is Op.NULL))
         self.memo = Memo(self)
         self.forget()
@@ -192,6 +197,9 @@ class FieldTable:
             except UnicodeEncodeError:  # half of a surrogate pair: the automaton takes characters only
                 return self._one_by_one(text)
         if not found and self._literals_only and (not self._strict or text.isascii()):
+            if self._ordered is not None:
+                base = self._by_equality.get(plain, self._nothing)
+                return self._sight(base.true.union(self._ordered.true_of(text)), NONE)
             return self._by_equality.get(plain, self._nothing)
         return self._closer(text, plain, found)
 
@@ -206,6 +214,8 @@ class FieldTable:
         asks = self._try(text, plain, checks, true) if checks else None
         if self._networks:
             self._in_networks(text, true)
+        if self._ordered is not None:
+            true.update(self._ordered.true_of(text))
         if asks:
             sight = Sight(frozenset(true), NONE, asks, text)
             if not self._eager and len(text) <= MAX_REMEMBERED:
@@ -295,12 +305,14 @@ class FieldTable:
         self._unfiltered: list[int] = []
         self._strict: list[int] = []
         self._by_literal: dict[str, _Literal] = {}
+        ordered = [(atom, test) for atom, test in self._tests if is_ordered(test)]
+        self._ordered = Ordered(ordered) if ordered else None
         for atom, test in self._tests:
             self._place(atom, test)
         self._automaton = _automaton(self._by_literal)
         self._literals: Sequence[Any] = [literal.brief() for literal in self._by_literal.values()]
         # what holds without a literal has no gate: networks, numbers, expressions of any text, the empty text
-        gated = not self._unfiltered and not self._networks and "" not in self._equals
+        gated = not self._unfiltered and not self._networks and not ordered and "" not in self._equals
         gated = gated and all(map(_encodable, self._equals))
         wanted = [*self._by_literal, *self._equals]
         self._gate = Gate(wanted) if gated and wanted else None
@@ -313,7 +325,7 @@ class FieldTable:
 
     def _place(self, atom: int, test: Test) -> None:
         op = test.op
-        if op is Op.NULL:
+        if op is Op.NULL or is_ordered(test):
             return
         if op is Op.EXISTS:
             self._any_value.append(atom)

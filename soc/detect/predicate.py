@@ -295,6 +295,11 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:$|[T ])")
 _NORMAL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 
+def is_normal_time(text: str) -> bool:
+    """Whether a text is a time as `soc.event.timestamp` writes it."""
+    return _NORMAL_TIME.fullmatch(text) is not None
+
+
 def as_number(value: Any) -> int | float | None:
     """A value as a number: numbers, and text that is one in decimal; else None."""
     if isinstance(value, bool):
@@ -327,7 +332,7 @@ def compares(op: Op, value: Any, operand: Any) -> bool:
     """
     left: Any
     right: Any
-    if isinstance(operand, str) and _NORMAL_TIME.fullmatch(operand):
+    if isinstance(operand, str) and is_normal_time(operand):
         left, right = as_time(value), operand
         if left is None:
             return False
