@@ -12,6 +12,7 @@ from soc.errors import Problem, Severity
 if TYPE_CHECKING:
     from soc.config import Config
     from soc.detect.rule import Rule
+    from soc.detect.ruleset import Ruleset
     from soc.detect.samples import CaseResult
 
 
@@ -116,11 +117,16 @@ def try_chosen(config: Config, arguments: Sequence[str], *, progress: Progress =
 
     `progress` is called with the number of rules done and of all.
     """
-    from soc.collect.collector import collectors_for
     from soc.detect import catalogue
+
+    return try_rules(config, catalogue.ruleset_of(config, arguments), progress=progress)
+
+
+def try_rules(config: Config, ruleset: Ruleset, *, progress: Progress = _quiet) -> Outcome:
+    """Run the samples of rules; the errors of the set are problems of the outcome."""
+    from soc.collect.collector import collectors_for
     from soc.detect.samples import Bench, load_samples
 
-    ruleset = catalogue.ruleset_of(config, arguments)
     outcome = Outcome(problems=list(ruleset.errors))
     with Bench(collectors_for(config)) as bench:
         for done, rule in enumerate(ruleset.rules):

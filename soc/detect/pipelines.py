@@ -153,10 +153,15 @@ def load_pipelines(folders: Sequence[Path]) -> Pipelines:
         try:
             text = yamlio.read_text(path)
             digest.update(text.encode() + b"\0")
-            pipelines.append(_Reader(yamlio.parse(text, str(path))).read())
+            pipelines.append(read_pipeline(text, str(path)))
         except ContentError as error:
             problems += error.problems
     return Pipelines(pipelines, problems, digest.hexdigest())
+
+
+def read_pipeline(text: str, path: str) -> Pipeline:
+    """The pipeline in a text; `path` is for messages. Raises `ContentError` with all its problems."""
+    return _Reader(yamlio.parse(text, path)).read()
 
 
 class _Reader:

@@ -20,4 +20,4 @@ Chosen = Annotated[
     ),
 ]
 
-from soc.cli.rule import backtest, browse, checks, releases  # noqa: E402, F401 - they add their verbs to the app above
+from soc.cli.rule import backtest, browse, check, checks, releases  # noqa: E402, F401 - they add their verbs to the app above

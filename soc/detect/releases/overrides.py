@@ -85,19 +85,26 @@ def load_overrides(folders: Sequence[Path]) -> Overrides:
         if not path.is_file():
             continue
         try:
-            document = yamlio.load(path)
+            found = parse_overrides(yamlio.read_text(path), path)
         except ContentError as error:
             out.problems += error.problems
             continue
-        reader = EntryReader(document)
-        data = {} if document.data is None else reader.mapping(document.data, ("overrides",))
-        out.entries += [
-            entry
-            for number, item in enumerate(reader.items(data, "overrides"))
-            if (entry := _entry(reader, item, "overrides", number))
-        ]
-        out.problems += reader.problems
+        out.entries += found.entries
+        out.problems += found.problems
     return out
+
+
+def parse_overrides(text: str, path: Path) -> Overrides:
+    """The overrides in a text. Raises `ContentError` when it is no YAML; see `.problems` for the rest."""
+    document = yamlio.parse(text, str(path))
+    reader = EntryReader(document)
+    data = {} if document.data is None else reader.mapping(document.data, ("overrides",))
+    entries = [
+        entry
+        for number, item in enumerate(reader.items(data, "overrides"))
+        if (entry := _entry(reader, item, "overrides", number))
+    ]
+    return Overrides(entries, reader.problems)
 
 
 def _entry(reader: EntryReader, item: Any, *at: str | int) -> Override | None:

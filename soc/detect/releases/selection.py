@@ -122,9 +122,14 @@ def load_selection(folders: Sequence[Path]) -> Selection:
 
 def _read(path: Path) -> Selection:
     try:
-        document = yamlio.load(path)
+        return parse_selection(yamlio.read_text(path), path)
     except ContentError as error:
         return Selection(path, problems=error.problems)
+
+
+def parse_selection(text: str, path: Path) -> Selection:
+    """The selection in a text. Raises `ContentError` when it is no YAML; see `.problems` for the rest."""
+    document = yamlio.parse(text, str(path))
     reader = EntryReader(document)
     data = {} if document.data is None else reader.mapping(document.data, ("include", "exclude"))
     selection = Selection(path, _entries(reader, data, "include"), _entries(reader, data, "exclude"))
