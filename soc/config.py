@@ -65,6 +65,7 @@ class Config:
     """The settings of one run. Paths are absolute; `origins` says where each value came from.
 
     `published`: sweeps use the rules that are published in the store instead of those in files.
+    `placeholders`: values of `%name%` in rules, or the file that holds them.
     `minutes_per_alert`: what an alert costs an analyst, for backtests (0: from what alerts took before).
     """
 
@@ -80,6 +81,7 @@ class Config:
     retention: Mapping[str, int] = field(default_factory=lambda: {"standard": 365})
     published: bool = False
     minutes_per_alert: int = 0
+    placeholders: Mapping[str, tuple[str, ...] | Path] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -136,7 +138,7 @@ _TOP = {
 }
 _STORE = {"target", "user", "password_file", "api_key_file", "ca", "space"}
 _SOURCE = {"name", "collector", "paths", "path", "timezone", "retention", "encoding", "host", "shift"}
-_DETECT = {"rules"}
+_DETECT = {"rules", "placeholders"}
 _CONTENT = {"collectors", "rules", "playbooks"}
 
 
@@ -314,6 +316,7 @@ def examine(
         timezone=zone,
         state=Path(reader.file(data, "state") or data_folder() / "state"),
         retention=_retention(reader, data.get("retention")),
+        placeholders=_placeholders(reader, data.get("detect")),
         published=_published(reader, data.get("detect")),
         minutes_per_alert=reader.whole(data.get("minutes_per_alert"), 0, "minutes_per_alert"),
         origins=origins,
@@ -366,6 +369,31 @@ def _published(reader: _Reader, data: Any) -> bool:
     if wanted not in ("files", "published"):
         reader.problem("`files` or `published` is expected here", "detect", "rules")
     return wanted == "published"
+
+
+def _placeholders(reader: _Reader, data: Any) -> dict[str, tuple[str, ...] | Path]:
+    """Values of `%name%` in rules, or the file that holds them (`soc.detect.placeholders`)."""
+    out: dict[str, tuple[str, ...] | Path] = {}
+    at = ("detect", "placeholders")
+    listed = data.get("placeholders") if isinstance(data, dict) else None
+    for name, given in reader.mapping(listed, None, *at).items():
+        if isinstance(given, dict):
+            if path := reader.file(reader.mapping(given, {"file"}, *at, name), "file", *at, name):
+                out[str(name)] = Path(path)
+            else:
+                reader.problem("values, or `file:` with a path, are expected here", *at, name)
+        elif values := _values(given):
+            out[str(name)] = values
+        else:
+            reader.problem("a value, a list of values, or {file: PATH} is expected here", *at, name)
+    return out
+
+
+def _values(given: Any) -> tuple[str, ...]:
+    """One value or a list of them as text; nothing when something else is among them."""
+    listed = given if isinstance(given, list) else [given]
+    sound = all(isinstance(v, (str, int, float)) and not isinstance(v, bool) and v != "" for v in listed)
+    return tuple(str(v) for v in listed) if sound else ()
 
 
 def _retention(reader: _Reader, data: Any) -> dict[str, int]:

@@ -198,7 +198,7 @@ def _review(
         by=by,
         owner=owner or by,
         now=now,
-        pipelines=load_pipelines([content.shipped("rules"), *s.config.rules]),
+        pipelines=load_pipelines([content.shipped("rules"), *s.config.rules], s.config.placeholders),
         **given,
     )
     reviews = []

@@ -191,6 +191,7 @@ def ruleset_of(config: Config, arguments: Sequence[str]) -> Ruleset:
     from soc.collect.collector import collectors_for
     from soc.detect.exceptions.checks import settled
     from soc.detect.logsources import declared_by
+    from soc.detect.placeholders import files_of
     from soc.detect.ruleset import Ruleset, load_rules, ruleset_for
 
     paths = [Path(argument) for argument in arguments if _is_path(argument)]
@@ -204,7 +205,10 @@ def ruleset_of(config: Config, arguments: Sequence[str]) -> Ruleset:
         known = ruleset_for(config).rules
         rules += [find(known, name) for name in names]
     if paths:
-        found = load_rules(paths, declared=declared_by(collectors_for(config)))
+        declared = declared_by(collectors_for(config))
+        # a file alone is read with the lists of the configured folders, which it may lie in
+        lists = {**files_of(config.rules, {}), **config.placeholders}
+        found = load_rules(paths, declared=declared, placeholders=lists)
         if found.exemptions or any(problem.kind == "unknown_rule" for problem in found.problems):
             found = settled(found, ruleset_for(config).rules)
         rules += found.rules

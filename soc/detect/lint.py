@@ -105,7 +105,12 @@ def _warning(kind: str, message: str, place: Place, hint: str = "") -> Problem:
 
 def _usable(rule: Rule, marks: _Marks) -> Iterator[Problem]:
     if rule.undecidable:
-        yield Problem("undecidable", rule.undecidable, marks.place("detection"))
+        hint = (
+            "name its values in lists/NAME.txt beside the rules, or in soc.yml: detect: {placeholders: …}"
+            if "placeholder" in rule.undecidable
+            else ""
+        )
+        yield Problem("undecidable", rule.undecidable, marks.place("detection"), hint=hint)
     elif rule.blind:
         yield _warning(
             "blind", rule.blind, marks.place("logsource"), "soc collector list shows what is collected"

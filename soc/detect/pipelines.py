@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from soc import yamlio
+from soc.detect.placeholders import Configured, Placeholders, load_placeholders
 from soc.detect.predicate import And, Op, Or, Predicate, Test
 from soc.detect.rule import Logsource
 from soc.errors import ContentError, Problem
@@ -92,9 +93,15 @@ class Pipelines:
     """All pipelines together, as the rule compiler asks them."""
 
     def __init__(
-        self, pipelines: Sequence[Pipeline], problems: Sequence[Problem] = (), digest: str = ""
+        self,
+        pipelines: Sequence[Pipeline],
+        problems: Sequence[Problem] = (),
+        digest: str = "",
+        lists: Placeholders | None = None,
     ) -> None:
+        """`lists`: values of placeholders, which come before those of the pipelines."""
         self.pipelines = tuple(pipelines)
+        self.lists = lists or Placeholders()
         self.problems = list(problems)
         self.digest = digest
         self._known: dict[tuple[Logsource, str], tuple[str, ...]] = {}
@@ -130,6 +137,8 @@ class Pipelines:
 
     def placeholder(self, name: str) -> tuple[str, ...] | None:
         """The values of a placeholder; None when nobody defines it."""
+        if name in self.lists.values:
+            return self.lists.values[name]
         return next((p.placeholders[name] for p in self.pipelines if name in p.placeholders), None)
 
 
@@ -142,8 +151,11 @@ def paths(folders: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(out))
 
 
-def load_pipelines(folders: Sequence[Path]) -> Pipelines:
-    """The pipelines of folders of rules; what cannot be used is in `.problems`."""
+def load_pipelines(folders: Sequence[Path], placeholders: Configured | None = None) -> Pipelines:
+    """The pipelines of folders of rules, and their lists; what cannot be used is in `.problems`.
+
+    `placeholders`: those of the configuration, which come before all others.
+    """
     import hashlib
 
     pipelines: list[Pipeline] = []
@@ -156,7 +168,8 @@ def load_pipelines(folders: Sequence[Path]) -> Pipelines:
             pipelines.append(read_pipeline(text, str(path)))
         except ContentError as error:
             problems += error.problems
-    return Pipelines(pipelines, problems, digest.hexdigest())
+    lists = load_placeholders(folders, placeholders)
+    return Pipelines(pipelines, [*problems, *lists.problems], digest.hexdigest(), lists)
 
 
 def read_pipeline(text: str, path: str) -> Pipeline:

@@ -22,6 +22,7 @@ from soc.detect.exceptions import model as exceptions
 from soc.detect.logsources import Declared, Logsources, declared_in
 from soc.detect.pauses import collection_paused
 from soc.detect.pipelines import Pipelines, load_pipelines
+from soc.detect.placeholders import Configured
 from soc.detect.predicate import NOTHING, And, Predicate, tests
 from soc.detect.releases import overrides, selection
 from soc.detect.releases.layers import is_shipped, layers
@@ -112,7 +113,8 @@ def ruleset_for(config: Config, *, progress: Progress | None = None) -> Ruleset:
     """The shipped rules with the user's over them, as this configuration sees them."""
     folders = [content.shipped("rules"), *config.rules]
     collectors = [content.shipped("collectors"), *config.collectors]
-    return load_rules(folders, declared=declared_in(collectors, _cache_folder(True)), progress=progress)
+    declared = declared_in(collectors, _cache_folder(True))
+    return load_rules(folders, declared=declared, progress=progress, placeholders=config.placeholders)
 
 
 def load_rules(
@@ -123,6 +125,7 @@ def load_rules(
     progress: Progress | None = None,
     commit: str = "",
     known_as: str = "",
+    placeholders: Configured | None = None,
 ) -> Ruleset:
     """The rules of folders (or single files); a rule in a later folder replaces one with the same id.
 
@@ -130,12 +133,12 @@ def load_rules(
     folder for compiled rules; True is the platform's, False is none. The shipped pipelines always apply,
     those of the folders come before them. Sets of rules that were imported into a folder come before its own
     rules; its `selection.yml` and `overrides.yml` say what runs and how. `commit` is that of a published set;
-    `known_as` is what the cache calls folders that have other names each time. Never raises for what is in
-    the folders: see `.problems`.
+    `known_as` is what the cache calls folders that have other names each time. `placeholders` are those of
+    the configuration. Never raises for what is in the folders: see `.problems`.
     """
     folders = [Path(folder) for folder in folders]
     shipped = () if any(map(is_shipped, folders)) else (content.shipped("rules"),)
-    pipelines = load_pipelines([*shipped, *(f for f in folders if f.is_dir())])
+    pipelines = load_pipelines([*shipped, *(f for f in folders if f.is_dir())], placeholders)
     if declared is None:
         declared = declared_in([content.shipped("collectors")], _cache_folder(cache))
     with collection_paused():
@@ -164,7 +167,7 @@ def compile_texts(
     with collection_paused(), tempfile.TemporaryDirectory(prefix="soc-rules-") as scratch:
         path = Path(scratch, "rule.yml")
         for done, (name, raw) in enumerate(texts.items(), 1):
-            digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
+            digest = _digest_of(raw, pipelines)
             entry = cache.entries.get(digest)
             if entry is None:
                 path.write_bytes(raw)
@@ -175,6 +178,12 @@ def compile_texts(
                 progress(done, len(texts))
     cache.save(set(cache.entries))
     return out
+
+
+def _digest_of(raw: bytes, pipelines: Pipelines) -> str:
+    """What the cache knows a file's content by: with the lists of values, where it may name one."""
+    lists = pipelines.lists.digest if b"|expand" in raw else ""
+    return hashlib.blake2b(raw + lists.encode(), digest_size=16).hexdigest()
 
 
 def _cache_folder(where: Path | bool | None) -> Path | None:
@@ -249,7 +258,7 @@ class _Loader:
         except OSError as error:
             self.problems.append(Problem("unreadable", error.strerror or str(error), Place(str(path))))
             return []
-        digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
+        digest = _digest_of(raw, self.pipelines)
         entry = self.cache.entries.get(digest)
         if entry is None:
             entry = _compile_file(path, self.pipelines, self.cache)

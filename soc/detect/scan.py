@@ -337,7 +337,12 @@ def rules_for(
     if level and level not in LEVELS:
         raise UsageError(f"there is no level {level!r}; the levels are {', '.join(LEVELS)}")
     chosen = list(folders) if folders else [content.shipped("rules"), *config.rules]
-    found = load_rules(chosen, declared=declared_by(collectors), progress=progress)
+    found = load_rules(
+        chosen,
+        declared=declared_by(collectors),
+        progress=progress,
+        placeholders=config.placeholders,
+    )
     least = LEVELS.index(level) if level else 0
     return found.select(lambda rule: rule.severity >= least)
 

@@ -129,7 +129,11 @@ class SweepJob:
             from soc.collect.collector import collectors_for
             from soc.detect.logsources import declared_by
 
-            rules = load_rules(self.folders, declared=declared_by(collectors_for(self.config)))
+            rules = load_rules(
+                self.folders,
+                declared=declared_by(collectors_for(self.config)),
+                placeholders=self.config.placeholders,
+            )
         else:
             rules = ruleset_for(self.config)
         if not self.keep_going:
@@ -152,15 +156,19 @@ class SweepJob:
 
     def _files(self) -> str:
         from soc.content import shipped
+        from soc.detect.placeholders import files_of
 
         if self._published:
             return self._published.signature()
         digest = hashlib.blake2b(digest_size=16)
-        for folder in self.folders or [shipped("rules"), *self.config.rules]:
-            for path in [folder] if folder.is_file() else sorted(folder.rglob("*.y*ml")):
-                try:
-                    facts = path.stat()
-                except OSError:
-                    continue
-                digest.update(f"{path}\0{facts.st_mtime_ns}\0{facts.st_size}\n".encode())
+        folders = self.folders or [shipped("rules"), *self.config.rules]
+        paths = [*files_of(folders, self.config.placeholders).values()]
+        for folder in folders:
+            paths += [folder] if folder.is_file() else sorted(folder.rglob("*.y*ml"))
+        for path in paths:
+            try:
+                facts = path.stat()
+            except OSError:
+                continue
+            digest.update(f"{path}\0{facts.st_mtime_ns}\0{facts.st_size}\n".encode())
         return digest.hexdigest()

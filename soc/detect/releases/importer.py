@@ -139,7 +139,11 @@ def prepare(
         raise UsageError("this folder holds rules that were not imported", place=target, hint="--name OTHER")
     folders = config.rules if folder in config.rules else (*config.rules, folder)
     # before the release is compiled: loading forgets what the cache has beyond the rules there are
-    current = ruleset_for(config) if folder in config.rules else load_rules(folders)
+    current = (
+        ruleset_for(config)
+        if folder in config.rules
+        else load_rules(folders, placeholders=config.placeholders)
+    )
     material = archive.read(source)
     after = Manifest(
         name, Path(material.source).name, material.version, material.commit, timestamp(datetime.now(UTC))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from soc import content
 from soc.detect.pipelines import FOLDER
+from soc.detect.placeholders import FOLDER as LISTS
 
 UPSTREAM = "upstream"
 """Name of the folder, within a folder of rules, that holds imported sets, each in a folder of its own."""
@@ -42,7 +43,7 @@ def layers(folder: Path) -> Iterator[tuple[str, list[Path]]]:
     upstream = f"{folder / UPSTREAM}{os.sep}"
     for root, folders, names in os.walk(folder):
         folders[:] = [
-            name for name in folders if name not in ("samples", FOLDER) and not name.startswith(".")
+            name for name in folders if name not in ("samples", FOLDER, LISTS) and not name.startswith(".")
         ]
         whose = root[len(upstream) :].partition(os.sep)[0] if root.startswith(upstream) else own
         rules = [n for n in names if n.endswith((".yml", ".yaml")) and not n.startswith(".")]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soc import content
+from soc.detect import placeholders
 from soc.detect.releases import git, published
 from soc.detect.releases.layers import SHIPPED
 from soc.detect.releases.published import BLOB, CURRENT, DECLARED, HEAD, SET, Files, Head, Release
@@ -233,7 +234,10 @@ def _content_files(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name != "samples" and not name.startswith("."))
         for name in sorted(names):
-            if name.endswith((".yml", ".yaml")) and not name.startswith("."):
+            wanted = (
+                (".yml", ".yaml", ".txt") if Path(root).name == placeholders.FOLDER else (".yml", ".yaml")
+            )
+            if name.endswith(wanted) and not name.startswith("."):
                 yield Path(root, name)
 
 
