@@ -82,7 +82,9 @@ def remarks(job: SweepJob, result: SweepResult, *, dry_run: bool) -> str:
         )
     if result.correlations:
         left_out = many(result.correlations, "correlation rule")
-        out.append(f"{left_out} left out: only rules on single events are evaluated")
+        out.append(f"{left_out} left out: soc rule lint says what is wrong")
+    if result.late:
+        out.append(f"{many(result.late, 'hit')} came too late for a correlation (soc.lateness of its rule)")
     blind = sorted(result.blind.items())
     titles = {rule.id: rule.title for rule in job.sweeper.rules}
     out += [f"blind: {titles.get(rule, rule)}: {why}" for rule, why in blind[:SHOWN_BLIND]]

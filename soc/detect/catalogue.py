@@ -66,25 +66,18 @@ def layer_of(rule: Rule) -> int | None:
     return next((numbers[part] for part in reversed(Path(rule.path).parts[:-1]) if part in numbers), None)
 
 
-NOT_EVALUATED = "correlations are loaded and listed, and not evaluated yet: the rule cannot fire"
-"""Why a rule over several events is silent."""
-
-
 def state_of(rule: Rule) -> str:
-    """`ready` or `shadow`, or what keeps the rule from firing: `not selected`, `undecidable`, `blind`,
-    `correlation`."""
+    """`ready` or `shadow`, or what keeps the rule from firing: `not selected`, `undecidable`, `blind`."""
     if rule.off:
         return "not selected"
-    if rule.undecidable:
+    if rule.undecidable or (rule.correlation is not None and rule.definition is None):
         return "undecidable"
-    if rule.correlation is not None:
-        return "correlation"
     if rule.blind:
         return "blind"
     return "shadow" if rule.mode == "shadow" else "ready"
 
 
-STATES = ("ready", "shadow", "not selected", "undecidable", "blind", "correlation")
+STATES = ("ready", "shadow", "not selected", "undecidable", "blind")
 """Every answer of `state_of`."""
 
 
@@ -115,6 +108,31 @@ def chosen(
     ]
 
 
+_GROUPED = {
+    "detection": ["host.name, else user.name, else source.ip"],
+    "correlation": ["nothing: all of its events are one group"],
+}
+"""What the hits of a rule are grouped by that does not say so."""
+
+
+def looks_at(rule: Rule) -> str:
+    """What events a rule looks at: its log source, or the rules that it correlates."""
+    if rule.definition is None:
+        return str(rule.logsource)
+    names = ", ".join(short_name(reference.rule) for reference in rule.definition.references)
+    return f"{rule.definition.kind} of {names}"
+
+
+def quiet(rules: Iterable[Rule]) -> set[str]:
+    """Ids of the rules that raise no alerts of their own: they are there for a correlation (`generate`)."""
+    return {
+        reference.rule.id
+        for rule in rules
+        if rule.definition and not rule.definition.generate
+        for reference in rule.definition.references
+    }
+
+
 def row(rule: Rule) -> dict[str, Any]:
     """A rule as one row of a list."""
     return {
@@ -124,7 +142,7 @@ def row(rule: Rule) -> dict[str, Any]:
         "title": rule.title,
         "status": rule.status,
         "state": state_of(rule),
-        "logsource": str(rule.logsource),
+        "logsource": looks_at(rule),
         "techniques": techniques(rule),
         "tags": list(rule.tags),
         "playbooks": list(rule.playbooks),
@@ -149,16 +167,14 @@ def details(rule: Rule) -> dict[str, Any]:
         "state": state_of(rule),
         "origin": rule.origin,
         "mode": rule.mode,
-        "why": rule.off
-        or rule.undecidable
-        or (NOT_EVALUATED if rule.correlation is not None else rule.blind),
+        "why": rule.off or rule.undecidable or rule.blind,
         "layer": layer_of(rule),
         "description": rule.description,
-        "logsource": str(rule.logsource),
+        "logsource": looks_at(rule),
         "detection": _detection(rule),
         "fields": list(rule.fields),
-        "group_by": list(rule.group_by) or ["host.name, else user.name, else source.ip"],
-        "window": str(window),
+        "group_by": list(rule.group_by) or _GROUPED[rule.kind],
+        "window": str(window) if rule.correlation is None else "",
         "playbooks": list(rule.playbooks),
         "falsepositives": list(rule.falsepositives),
         "tags": list(rule.tags),

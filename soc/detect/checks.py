@@ -125,12 +125,16 @@ def try_chosen(config: Config, arguments: Sequence[str], *, progress: Progress =
 def try_rules(config: Config, ruleset: Ruleset, *, progress: Progress = _quiet) -> Outcome:
     """Run the samples of rules; the errors of the set are problems of the outcome."""
     from soc.collect.collector import collectors_for
+    from soc.detect.catalogue import quiet
     from soc.detect.samples import Bench, load_samples
 
     outcome = Outcome(problems=list(ruleset.errors))
     with Bench(collectors_for(config)) as bench:
+        silent = quiet(ruleset.rules)
         for done, rule in enumerate(ruleset.rules):
             progress(done, len(ruleset.rules))
+            if rule.id in silent:
+                continue  # it is there for a correlation, whose samples try it too
             samples = load_samples(Path(rule.path))
             outcome.problems += samples.problems
             # whether it is selected here is not what its samples are about

@@ -115,10 +115,10 @@ def group_of(rule: Rule, event: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _first(event: Mapping[str, Any], name: str) -> str:
-    return str(_bounded(next((canonical(v) for v in values_of(event, name)), "")))
+    return str(bounded(next((canonical(v) for v in values_of(event, name)), "")))
 
 
-def _bounded(value: Any) -> Any:
+def bounded(value: Any) -> Any:
     """A value short enough for an alert; a cut text ends in a hash of the whole, so that two stay two."""
     if not isinstance(value, str) or len(value) <= MAX_VALUE:
         return value
@@ -183,7 +183,7 @@ class Burst:
 def add_about(about: dict[str, list[Any]], event: Mapping[str, Any]) -> None:
     """Take what an alert says of its events out of one more of them, within the bounds."""
     for name in ABOUT_FIELDS:
-        for value in map(_bounded, values_of(event, name)):
+        for value in map(bounded, values_of(event, name)):
             known = about.setdefault(name, [])
             if len(known) >= ABOUT_VALUES:
                 break

@@ -38,8 +38,9 @@ _WRITE_AT_ONCE = 200
 class Tally:
     """What one rule set has done on one day (UTC) in one part of the feed.
 
-    `rules`: id to [matched, undecided], for rules where one of them is above 0. `hidden`: id of an exception
-    to rule to [hits hidden, those of them that came after the expiry, time of the latest].
+    `rules`: id to [matched, undecided], for rules where one of them is above 0. `late`: hits that came too
+    late for a correlation. `hidden`: id of an exception to rule to [hits hidden, those of them that came
+    after the expiry, time of the latest].
     """
 
     day: str
@@ -49,6 +50,7 @@ class Tally:
     sweeps: int = 0
     hits: int = 0
     undecided: int = 0
+    late: int = 0
     seconds: float = 0.0
     rules: dict[str, list[int]] = field(default_factory=dict)
     blind: dict[str, str] = field(default_factory=dict)

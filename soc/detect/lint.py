@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soc import ecs, yamlio
-from soc.detect.catalogue import NOT_EVALUATED, datasets
+from soc.detect.catalogue import datasets, quiet
 from soc.detect.exceptions import checks as exceptions
 from soc.detect.predicate import NOTHING, And, Not, Or, Predicate, Test, tests
 from soc.detect.samples import enough, load_samples, samples_path
@@ -20,6 +20,7 @@ from soc.errors import ContentError, Place, Problem, Severity
 
 if TYPE_CHECKING:
     from soc.collect.collector import Collector, Collectors
+    from soc.detect.correlate.definition import Definition
     from soc.detect.rule import Rule
     from soc.detect.ruleset import Ruleset
 
@@ -40,14 +41,16 @@ def lint(ruleset: Ruleset, *, collectors: Collectors, playbooks: Collection[str]
     problems = list(ruleset.problems)
     written = {dataset: fields for c in collectors.values() for dataset, fields in _written(c).items()}
     sampled: set[Path] = set()
+    silent = quiet(ruleset.rules)
     files = _Files()
     for rule in ruleset.rules:
         marks = _Marks(rule, files.documents(rule.path))
         problems += _usable(rule, marks)
         problems += _fields(rule, marks, written)
-        problems += _described(rule, marks)
-        problems += _playbooks(rule, marks, playbooks)
-        if (path := Path(rule.path)) not in sampled and rule.correlation is None:
+        if rule.id not in silent:  # nobody gets to see an alert of it
+            problems += _described(rule, marks)
+            problems += _playbooks(rule, marks, playbooks)
+        if (path := Path(rule.path)) not in sampled and rule.id not in silent:
             sampled.add(path)
             problems += _samples(path, collectors)
     problems += _duplicates(ruleset.rules)
@@ -104,6 +107,8 @@ def _warning(kind: str, message: str, place: Place, hint: str = "") -> Problem:
 
 
 def _usable(rule: Rule, marks: _Marks) -> Iterator[Problem]:
+    if rule.undecidable and rule.correlation is not None:
+        return  # what is wrong with a correlation is a finding of the loader
     if rule.undecidable:
         hint = (
             "name its values in lists/NAME.txt beside the rules, or in soc.yml: detect: {placeholders: …}"
@@ -115,9 +120,7 @@ def _usable(rule: Rule, marks: _Marks) -> Iterator[Problem]:
         yield _warning(
             "blind", rule.blind, marks.place("logsource"), "soc collector list shows what is collected"
         )
-    elif rule.correlation is not None:
-        yield _warning("correlation", NOT_EVALUATED, marks.place("correlation"))
-    elif _impossible(rule.predicate):
+    elif rule.correlation is None and _impossible(rule.predicate):
         yield Problem("never", "the condition can never be true", marks.place("detection", "condition"))
 
 
@@ -130,6 +133,9 @@ def _fields(rule: Rule, marks: _Marks, written: Mapping[str, set[str] | None]) -
     """Names that nobody knows, and fields that no collector of the rule's log source writes."""
     if rule.blind:
         return  # whatever its fields are, nobody fills them
+    if rule.definition is not None:
+        yield from _correlated_fields(rule.definition, marks)
+        return
     unknown = [name for name in rule.fields if not ecs.is_known(name)]
     for name in unknown:
         message = f"no field pipeline maps {name}, and it is not a field of ECS"
@@ -193,6 +199,18 @@ def _written(collector: Collector) -> dict[str, set[str] | None]:
         elif out.get(name, set()) is not None:
             out[name] = (out.get(name) or set()) | set(targets(stream)) | set(stream.keep)
     return out
+
+
+def _correlated_fields(definition: Definition, marks: _Marks) -> Iterator[Problem]:
+    """Names in a correlation that nothing maps and nobody knows."""
+    parts = [(names, "group-by") for r in definition.references for names in r.groups.values()]
+    parts += [(names, "condition") for r in definition.references for names in r.values.values()]
+    unknown = {(name, at) for names, at in parts for fields in names for name in fields}
+    for name, at in sorted(unknown):
+        if not ecs.is_known(name):
+            message = f"no field pipeline maps {name}, and it is not a field of ECS"
+            hint = "use a name of ECS, or map it in a file below pipelines"
+            yield _warning("unknown_field", message, marks.place("correlation", at), hint)
 
 
 # ------------------------------------------------------------------ can an analyst work with it?

@@ -14,6 +14,9 @@ from soc.errors import Place
 if TYPE_CHECKING:
     from soc.detect.exceptions.model import Applied
 
+if TYPE_CHECKING:
+    from soc.detect.correlate.definition import Definition
+
 LEVELS = ("informational", "low", "medium", "high", "critical")
 """Severities of Sigma, from the lowest to the highest."""
 
@@ -68,7 +71,8 @@ class Rule:
     `fields` are the names, as the store has them, that the detection reads. `version` changes with the
     text, the field mapping, the log source and the filters that apply. `blind` says why no event here can
     reach the rule ("" when one can); `undecidable` says why its condition cannot be evaluated ("" when it
-    can; its predicate is then `NOTHING`). `correlation` is the definition of a correlation rule, else None.
+    can; its predicate is then `NOTHING`). `correlation` is the section of a correlation rule as written, else
+    None; `definition` is what it means, with the rules that it refers to (None: it cannot be evaluated).
     `attributes` holds the rule's own `soc.*` settings. `exceptions` are the last parts of the predicate
     (`soc.detect.exceptions`); `hides` is set on a companion, which counts what that exception hides.
 
@@ -99,6 +103,7 @@ class Rule:
     version: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     correlation: Mapping[str, Any] | None = None
+    definition: Definition | None = None
     filters: tuple[str, ...] = ()
     blind: str = ""
     undecidable: str = ""
@@ -138,8 +143,10 @@ class Rule:
 
     @property
     def group_by(self) -> tuple[str, ...]:
-        """Fields that make one alert of hits: `soc.group_by`, else what the extension counts by; empty: host,
-        else user, else address."""
+        """Fields that make one alert of hits: the `group-by` of a correlation; `soc.group_by`, else what the
+        extension counts by; empty: host, else user, else address."""
+        if self.definition is not None:
+            return self.definition.names
         stated = tuple(self.attributes.get("soc.group_by", ()))
         return stated if stated or not self.beyond else self._extension.group_by
 

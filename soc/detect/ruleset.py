@@ -149,6 +149,7 @@ def load_rules(
         loader.read(folders, progress)
         loader.apply_filters()
         loader.decide([folder for folder in folders if folder.is_dir()])
+        loader.correlate()
         loader.cache.save(loader.used)
     rules, exemptions = list(loader.rules.values()), tuple(loader.exemptions)
     return Ruleset(rules, loader.problems, tuple(folders), exemptions, commit)
@@ -348,6 +349,12 @@ class _Loader:
         overrides.apply_overrides(self.rules, changes, self.problems)
         selection.apply_selection(self.rules, selection.load_selection(folders), self.problems)
 
+    def correlate(self) -> None:
+        """Join the correlations with the rules that they refer to."""
+        from soc.detect.correlate.reading import resolve
+
+        resolve(self.rules, self.pipelines, self.problems)
+
 
 def _both(source: Predicate, detection: Predicate) -> And:
     if isinstance(detection, And):
@@ -457,6 +464,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 _LISTS = ("soc.playbooks", "soc.group_by")
+_SPANS = ("soc.window", "soc.lateness", "soc.lookback")
 
 
 def _attributes(document: yamlio.YamlDocument, problems: list[Problem]) -> dict[str, Any]:
@@ -475,13 +483,13 @@ def _attributes(document: yamlio.YamlDocument, problems: list[Problem]) -> dict[
         if key in _LISTS:
             if not isinstance(setting, list) or not all(isinstance(v, str) and v for v in setting):
                 problem(f"{key} must be a list of names", key)
-        elif key == "soc.window":
+        elif key in _SPANS:
             try:
                 duration(str(setting))
             except ValueError as error:
                 problem(str(error), key)
         elif str(key).startswith("soc.") and key not in KINDS:
-            known = ", ".join(sorted([*_LISTS, "soc.window", *KINDS]))
+            known = ", ".join(sorted([*_LISTS, *_SPANS, *KINDS]))
             problem(f"unknown setting {key!r}; known are {known}", str(key))
     check_extensions(value, problem, single="detection" in document.data)
     return {str(k): v for k, v in value.items()}

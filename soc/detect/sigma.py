@@ -1,8 +1,9 @@
 """From a Sigma document to what it means.
 
 pySigma checks what a document says about itself (title, id, tags, dates, log source). Detections and
-conditions are read here (`soc.detect.values`, `soc.detect.modifiers`, `soc.detect.condition`), because their
-meaning must be exact and every mistake must have its place; docs/decisions/0015-reading-sigma.md says why.
+conditions are read here (`soc.detect.values`, `soc.detect.modifiers`, `soc.detect.condition`), and
+correlations in `soc.detect.correlate.reading`, because their meaning must be exact and every mistake must
+have its place; docs/decisions/0015-reading-sigma.md says why.
 Whatever cannot be expressed is a `Problem`, or, where only a value from the environment is missing (a
 placeholder), an *undecidable* rule; nothing is left out silently. This is the only module that imports
 pySigma; it is imported only when something must be compiled.
@@ -21,6 +22,7 @@ from sigma.rule import SigmaRule
 
 from soc.detect import condition as conditions
 from soc.detect import modifiers, values
+from soc.detect.correlate import reading as correlations
 from soc.detect.modifiers import UndecidableError
 from soc.detect.pipelines import Pipelines
 from soc.detect.predicate import And, Not, Or, Predicate, Test
@@ -103,6 +105,11 @@ def check(document: YamlDocument, problems: list[Problem]) -> Any:
         for name in ("id", "title", "level", "status", "name")
         if not isinstance(data.get(name, ""), str)
     ]
+    if "correlation" in data:
+        problems += [
+            _located(document, fault.kind, fault.message, *fault.at, hint=fault.hint)
+            for fault in correlations.read(data["correlation"]).faults
+        ]
     if len(problems) > before:
         return None
     reader: Any = {"correlation": SigmaCorrelationRule, "filter": SigmaFilter}.get(kind_of(data), SigmaRule)
@@ -116,11 +123,19 @@ def check(document: YamlDocument, problems: list[Problem]) -> Any:
 
 
 _STAND_IN = {"stand_in": {"field": "value"}, "condition": "stand_in"}
+_STAND_IN_CORRELATION = {
+    "type": "event_count",
+    "rules": ["any"],
+    "timespan": "1m",
+    "condition": {"gte": 1},
+}
 
 
 def _without_detections(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The document for pySigma, which is not asked about detections."""
+    """The document for pySigma, which is not asked about detections and correlations."""
     out = dict(data)
+    if "correlation" in data:
+        out["correlation"] = _STAND_IN_CORRELATION
     if isinstance(data.get("detection"), dict):
         out["detection"] = _STAND_IN
     if isinstance(found := data.get("filter"), dict):

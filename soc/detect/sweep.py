@@ -105,8 +105,9 @@ class SweepResult:
 
     `skipped`: events that were there before the first sweep of this store and were not looked at (None: it
     was not the first). `blind`: rule id to why nothing here could fire it. `correlations`: rules of that
-    kind, which are not swept. `hidden`: hits that exceptions hid. `shadow`: hits of rules in that mode,
-    which raise no alerts. `left`: what others are at work on, or took over.
+    kind that cannot be evaluated. `late`: hits that came too late for one. `hidden`: hits that exceptions
+    hid. `shadow`: hits of rules in that mode, which raise no alerts. `left`: what others are at work on, or
+    took over.
     """
 
     events: int = 0
@@ -145,31 +146,39 @@ class Sweeper:
         commit: str = "",
         worker: Worker | None = None,
     ) -> None:
-        """`rules`: all of them; those that cannot be evaluated on single events are left out and counted.
+        """`rules`: all of them; those that cannot be evaluated are left out, broken correlations counted.
 
         `name`: whose position; `batch`: events at a time, at most `BATCH`; `stages`: see `soc.detect.stage`.
         The extensions of the rules come before them, always: without them their rules would fire on
-        everything. `commit`: of the published set that the rules are. `clock`: what time it is when the feed
-        is caught up (default: the system's). `keep`: whether what can be made again is kept on disk for the
-        next process. `worker`: who this is to other sweeps.
+        everything; then the correlations. `commit`: of the published set that the rules are. `clock`: what
+        time it is when the feed is caught up (default: the system's). `keep`: whether what can be made again
+        is kept on disk for the next process. `worker`: who this is to other sweeps.
         """
         from soc.detect.beyond.stage import stages_for
+        from soc.detect.correlate.reading import with_bases
+        from soc.detect.correlate.stage import stages_of_correlations
         from soc.detect.exceptions.companions import Hidden, companions
         from soc.detect.matcher import Matcher
 
         self.store = store
-        self.rules = [rule for rule in rules if rule.runnable]
-        self.correlations = sum(rule.correlation is not None for rule in rules)
+        self.rules = [rule for rule in with_bases(rules) if rule.runnable]
+        correlations = [rule for rule in rules if rule.correlation is not None]
+        self.correlations = sum(rule.definition is None for rule in correlations)
+        self.versions = [*self.rules, *(rule for rule in correlations if rule.definition and not rule.off)]
         self.name = name
         self.dry_run = dry_run
         self.batch = min(batch, BATCH)
         self.commit = commit
-        self.ruleset = ledger.ruleset_id(self.rules)
+        self.ruleset = ledger.ruleset_id(self.versions)
         self.worker = worker or Worker.here()
         self._matcher: Matcher = Matcher([*self.rules, *companions(self.rules)])
         self._hidden = Hidden(self.rules)
-        self.stages: list[Stage] = [*stages_for(store, self.rules, dry_run=dry_run, keep=keep), *stages]
         self.clock = clock or _now
+        self.stages: list[Stage] = [
+            *stages_for(store, self.rules, dry_run=dry_run, keep=keep),
+            *stages_of_correlations(store, rules, register=register, dry_run=dry_run, clock=self.clock),
+            *stages,
+        ]
         self._writer = AlertWriter(store, register=register, dry_run=dry_run)
         self._sight = Sight(store)
         self._places = Places(store, name, self.worker, dry_run=dry_run)
@@ -209,7 +218,7 @@ class Sweeper:
 
     def _publish(self) -> None:
         if not self.dry_run and not self._published:
-            ledger.publish(self.store, self.rules, self.ruleset, _now())
+            ledger.publish(self.store, self.versions, self.ruleset, _now())
             self._published = True
 
     def _finish(self, run: _Run, result: SweepResult) -> None:
@@ -497,6 +506,7 @@ def _staged(staged: Staged, tally: Tally, result: SweepResult) -> list[Hit]:
     """Note what a stage did; the hits that it leaves."""
     result.alerts.add(staged.written)
     result.late += staged.late
+    tally.late += staged.late
     for rule, undecided in staged.undecided.items():
         tally.count(rule, undecided=undecided)
         result.undecided += undecided

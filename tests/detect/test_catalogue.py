@@ -82,10 +82,10 @@ def test_the_layer_is_that_of_the_folder() -> None:
 
 
 def test_the_state_says_whether_a_rule_can_fire() -> None:
-    """Undecidable and correlation come before blind."""
+    """Undecidable comes before blind; a correlation that could not be read is undecidable."""
     assert state_of(rule(1)) == "ready"
     assert state_of(rule(1, blind="nobody")) == "blind"
-    assert state_of(rule(1, correlation={"type": "event_count"}, blind="nobody")) == "correlation"
+    assert state_of(rule(1, correlation={"type": "event_count"}, blind="nobody")) == "undecidable"
     assert state_of(rule(1, undecidable="why")) == "undecidable"
 
 

@@ -210,14 +210,16 @@ def test_every_kind_of_finding_is_documented() -> None:
     assert said - {"missing", "unreadable", "empty"} == documented
 
 
-def test_a_correlation_is_said_to_be_silent(tmp_path: Path) -> None:
-    """It is valid Sigma and is loaded, and whoever relies on it is told that it cannot fire."""
+def test_a_correlation_is_checked_for_its_fields(tmp_path: Path) -> None:
+    """Its rules need not say what an analyst wants to know; a field that nobody knows is found."""
     correlation = (
         "title: Many\nid: 8c5f0c1e-0d52-4c8e-9a64-1b2c3d4e5f60\ncorrelation:\n  type: event_count\n"
-        f"  rules: [{VALUES['id']}]\n  group-by: [user.name]\n  timespan: 5m\n  condition: {{gte: 10}}\n"
+        f"  rules: [{VALUES['id']}]\n  group-by: [user.name, Accuont]\n  timespan: 5m\n"
+        "  condition: {gte: 10}\n"
     )
-    found = [p for p in findings(tmp_path, GOOD, correlation) if p.kind == "correlation"]
+    found = [p for p in findings(tmp_path, GOOD, correlation) if p.kind == "unknown_field"]
     assert [(p.severity, Path(p.place.path).name, p.place.line) for p in found] == [
-        (Severity.WARNING, "b.yml", 3)
+        (Severity.WARNING, "b.yml", 6)
     ]
-    assert "not evaluated yet" in found[0].message
+    kinds = {p.kind for p in findings(tmp_path, GOOD, correlation) if Path(p.place.path).name == "a.yml"}
+    assert not kinds & {"no_tags", "no_playbook", "no_samples"}

@@ -30,7 +30,7 @@ def list_(
             "--state",
             metavar="STATE",
             help="Only in this state, such as shadow or blind (repeatable)",
-            autocompletion=words("ready", "shadow", "not-selected", "undecidable", "blind", "correlation"),
+            autocompletion=words("ready", "shadow", "not-selected", "undecidable", "blind"),
         ),
     ] = None,
     origin: Annotated[
