@@ -52,6 +52,8 @@ PATIENCE = 10.0
 """Seconds to wait for another sweep that is at work on what is left."""
 LOOK_AGAIN = 0.25
 """Seconds between two looks at what another sweep is doing."""
+BEAT_EVENTS = 250
+"""After how many events of a batch a sweep looks at whether it must show that it is alive."""
 SAMPLE = 5_000
 """Events that an estimate looks at."""
 
@@ -259,11 +261,19 @@ class Sweeper:
 
     # what a run uses
 
-    def match(self, events: Iterable[StoredEvent], tally: Tally, result: SweepResult) -> list[Hit]:
-        """The hits among events, counted."""
+    def match(
+        self,
+        events: Iterable[StoredEvent],
+        tally: Tally,
+        result: SweepResult,
+        alive: Callable[[], object] = lambda: None,
+    ) -> list[Hit]:
+        """The hits among events, counted. `alive` is called now and then."""
         hits = []
         note, match = self._sight.note, self._matcher.match
-        for id_, event in events:
+        for number, (id_, event) in enumerate(events):
+            if not number % BEAT_EVENTS:
+                alive()
             note(event)
             hidden: set[str] = set()
             for found in match(event):
@@ -446,7 +456,7 @@ class _Run:
             tally.note(note, _now())
             result.notes.append(note)
         opened = Counter(self.writer.opened)
-        hits = sweeper.match(events, tally, result)
+        hits = sweeper.match(events, tally, result, held.beat)
         written = sweeper.write(hits, held, tally, result)
         tally.events += len(events)
         moved = self.store.split(batch.position).get(held.key)
