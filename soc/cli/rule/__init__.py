@@ -20,4 +20,11 @@ Chosen = Annotated[
     ),
 ]
 
-from soc.cli.rule import backtest, browse, check, checks, releases  # noqa: E402, F401 - they add their verbs to the app above
+from soc.cli.rule import (  # noqa: E402 - they add their verbs to the app above
+    backtest,  # noqa: F401
+    browse,  # noqa: F401
+    check,  # noqa: F401
+    checks,  # noqa: F401
+    releases,  # noqa: F401
+    study,  # noqa: F401
+)
