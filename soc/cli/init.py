@@ -1,14 +1,17 @@
-"""`soc init`: write a commented `soc.yml` to start from."""
+"""`soc init`: write a commented `soc.yml`, or a content repository, to start from."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from soc.cli.app import verb
 from soc.cli.session import session
+
+if TYPE_CHECKING:
+    from soc.cli.session import Session
 
 app = verb()
 
@@ -19,6 +22,12 @@ def init(
     from_store: Annotated[
         bool, typer.Option("--from-store", help="Look at the store and write what is there already")
     ] = False,
+    content: Annotated[
+        Path | None,
+        typer.Option(
+            "--content", metavar="DIR", help="Write a repository for rules, collectors and playbooks instead"
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the file instead of writing it")] = False,
 ) -> None:
@@ -28,6 +37,10 @@ def init(
     collector that recognises it; where there is none, the file shows how to write them. With --from-store
     the indices of a cluster are looked at as well.
 
+    With --content, a content repository is written instead: folders for your own rules, collectors and
+    playbooks, selection.yml and overrides.yml, an example of a rule with samples and of an exception, and the
+    CI that checks every change (a shell script, and files for GitLab and GitHub that call it).
+
     Examples:
 
       soc init
@@ -35,10 +48,15 @@ def init(
       soc init --dry-run
 
       soc init --from-store --store https://search.example:9200
+
+      soc init --content ./content
     """
     from soc import setup
 
     s = session()
+    if content is not None:
+        _content(s, content, dry_run=dry_run)
+        return
     store = s.store(create=False) if from_store else None
     sources = list(setup.find_sources())
     text = setup.draft(s.config, sources, store)
@@ -54,3 +72,16 @@ def init(
         s.say(f"wrote {path}, without sources: none of {len(setup.USUAL_PLACES)} usual log files is here")
         s.say(f"and can be read ({', '.join(setup.USUAL_PLACES[:3])} …)")
         s.say("next: soc collector try FILE (which collector reads a log?); then add it to sources: in it")
+
+
+def _content(s: Session, folder: Path, *, dry_run: bool) -> None:
+    from soc.detect.releases import template
+
+    if dry_run:
+        for name, _ in template.files():
+            s.out.write(str(folder / name))
+        s.say("dry run: nothing was written")
+        return
+    for path in template.write(folder):
+        s.out.write(str(path))
+    s.say(f"next: cd {folder}; git init; git add -A; git commit -m 'First content'; make check-all")

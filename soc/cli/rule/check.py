@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from soc.cli.output import Column
 from soc.cli.rule import app
 from soc.cli.session import session
 from soc.errors import ExitCode
@@ -44,7 +43,8 @@ def check(
     at: rules and their samples, a pipeline (every rule that it maps), selection and overrides (every rule
     that a changed entry means), exceptions, collectors, and correlations over such rules. Imported rules that
     did not change are one line. Exit code 0: all is well, or nothing changed, and it says which; 1: a check
-    failed, or nothing could be checked; 2: no git repository, or no such commit.
+    failed, or nothing could be checked; 2: no git repository, or no such commit. What failed is shown; with
+    -v, and in the other formats, everything.
 
     Examples:
 
@@ -73,14 +73,11 @@ def check(
         )
     if junit:
         xml.write(junit, "soc rule check", report.cases)
-    columns = [
-        Column("check"),
-        Column("rule", style="bold"),
-        Column("result", styles={"passed": "green", "failed": "bold red", "skipped": "dim"}),
-        Column("message", wide=True),
-        Column("place", wide=True),
-    ]
-    s.out.rows(report.rows(everything=bool(s.verbose) or not s.out.is_table), columns, empty="")
+    if s.out.is_table and s.fields is None:
+        for line in report.lines(everything=bool(s.verbose)):
+            s.out.write(line)
+    else:
+        s.out.rows(report.rows(everything=True), ["check", "rule", "result", "message", "place"], empty="")
     for line in report.summary():
         s.say(line)
     if report.nothing:

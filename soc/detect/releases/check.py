@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soc.detect.releases.changes import Concern, changed_files, concerned
-from soc.detect.releases.junit import Case
+from soc.detect.releases.junit import Case, near
 from soc.errors import Place, Problem, Severity, UsageError
 
 if TYPE_CHECKING:
@@ -63,8 +63,18 @@ class Report:
                     "result": case.status,
                     "message": case.message,
                     "details": list(case.details),
-                    "place": str(case.place or case.group),
+                    "place": str(near(case.place or Place(case.group))),
                 }
+
+    def lines(self, *, everything: bool) -> Iterator[str]:
+        """The cases as lines for a person, with the details below those that failed."""
+        for case in self.cases:
+            if everything or case.status == "failed":
+                said = f": {case.message}" if case.message else ""
+                where = near(case.place or Place(case.group))
+                yield f"{where}: {case.suite} of {case.name} {case.status}{said}"
+                if case.status == "failed":
+                    yield from (f"    {detail}" for detail in case.details if detail != case.message)
 
     def summary(self) -> Iterator[str]:
         """What to say below the rows."""

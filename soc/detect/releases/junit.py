@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
@@ -49,6 +49,13 @@ def write(path: Path, name: str, cases: Sequence[Case]) -> None:
         raise SocError(f"the results cannot be written: {error.strerror or error}", place=path) from None
 
 
+def near(place: Place) -> Place:
+    """A place by its path from the current folder, where it lies below it: what a CI system links to."""
+    path = Path(place.path)
+    here = Path.cwd()
+    return replace(place, path=str(path.relative_to(here))) if path.is_relative_to(here) else place
+
+
 def _counts(cases: Sequence[Case]) -> dict[str, str]:
     return {
         "tests": str(len(cases)),
@@ -60,9 +67,10 @@ def _counts(cases: Sequence[Case]) -> dict[str, str]:
 
 
 def _add(parent: Element, case: Case) -> None:
-    attributes = {"classname": _clean(case.group), "name": _clean(case.name), "time": f"{case.seconds:.3f}"}
+    group = near(Place(case.group)).path
+    attributes = {"classname": _clean(group), "name": _clean(case.name), "time": f"{case.seconds:.3f}"}
     if case.place:
-        attributes |= {"file": _clean(case.place.path), "line": str(case.place.line or 1)}
+        attributes |= {"file": _clean(near(case.place).path), "line": str(case.place.line or 1)}
     element = SubElement(parent, "testcase", attributes)
     text = _clean("\n".join(case.details))
     if case.status == "failed":
