@@ -297,10 +297,15 @@ def _save(
         report.saved(s, path, everything)
     if close_as and s.out.is_table:
         _say_closed(s, reviews, rows)
-    elif not dry_run:
-        s.say("the next sweep takes it up; soc exception list counts what it hides")
+    if not dry_run:
+        s.say(f"{_taken_up(s)}; soc exception list counts what it hides")
     failed = [result for result in results if not result.ok]
     return ExitCode.PARTLY_DONE if failed else ExitCode.DONE
+
+
+def _taken_up(s: Session) -> str:
+    """When sweeps come to know of a change."""
+    return "soc rule publish brings it to the sweeps" if s.config.published else "the next sweep takes it up"
 
 
 def _coverage(reviews: Sequence[Review]) -> dict[str, list[str]]:
@@ -367,6 +372,7 @@ def list_(
         and (not unused or not (one.id in used and used[one.id].hidden))
         and (not rule or _is_of(ruleset, one, rule))
     ]
+    _remember(s, [one.path for one in found])
     found.sort(key=lambda one: (one.expires or datetime.max.replace(tzinfo=UTC), one.name))
     rows = [row(one, used, now) for one in found]
     titles = {r.id: r.title for r in ruleset.rules}
@@ -381,6 +387,21 @@ def list_(
             s.say(report.totals(rows))
         say_zone(s, [r["expires"] for r in rows if r["expires"]])
     return ExitCode.DONE
+
+
+_FILES = "files"
+"""What versions of exceptions are kept under, in `soc.cli.seen`: they are files, whatever the store is."""
+
+
+def _remember(s: Session, paths: Sequence[str]) -> None:
+    """Keep what was shown, to notice later what a colleague changed since."""
+    from pathlib import Path
+
+    from soc.cli import seen
+    from soc.detect.exceptions.files import version
+
+    if s.interactive or s.out.is_table:
+        seen.remember("exception", _FILES, {path: version(Path(path)) for path in paths})
 
 
 def _used(s: Session, usage: Any) -> Any:
@@ -427,6 +448,7 @@ def show(exception: Which) -> None:
     s = session()
     ruleset = _ruleset(s)
     one = find(ruleset.exemptions, exception)
+    _remember(s, [one.path])
     seen = _used(s, usage).get(one.id, Usage())
     titles = {rule.id: rule.title for rule in ruleset.rules}
     people = s.out.is_table and s.out.fields is None
@@ -478,13 +500,17 @@ def end(exception: Which, reason: Reason = "", dry_run: DryRun = False) -> int:
 
 
 def _renew(s: Session, renewal: Renewal, now: datetime, *, dry_run: bool) -> int:
+    from soc.cli import seen
     from soc.detect.exceptions import actions
     from soc.event import timestamp
     from soc.timing import local
 
     one = renewal.exemption
+    if s.interactive:
+        actions.unchanged_since(one, seen.versions("exception", _FILES, [one.path]))
     if not dry_run:
         actions.renew(s.store(create=False), renewal, now)
+        _remember(s, [one.path])
     after = timestamp(renewal.after)
     if s.out.is_table and s.out.fields is None:
         did = {"extend": "holds until", "end": "ended at"}[renewal.action]
@@ -502,6 +528,8 @@ def _renew(s: Session, renewal: Renewal, now: datetime, *, dry_run: bool) -> int
                 "saved": not dry_run,
             }
         )
+    if not dry_run:
+        s.say(_taken_up(s))
     if renewal.action == "extend" and renewal.before and renewal.before <= now:
         s.say(f"it had expired at {local(timestamp(renewal.before))}; what has alerted since stays an alert")
     return ExitCode.DONE

@@ -318,6 +318,24 @@ class TestLater:
         again = run(world, "extend", "scanner", "--expires", "9d", "--reason", "Back").ok()
         assert "it had expired" in again.err
 
+    def test_what_a_colleague_changed_is_noticed(self, world: Path, exception: Path) -> None:
+        """Who has looked at an exception is told when it is another by the time they act: exit 3."""
+        run(world, "show", "scanner").ok()
+        theirs = exception.read_text().replace("Own scanner", "Their scanner")
+        exception.write_text(theirs)
+        child = pexpect.spawn(
+            sys.executable,
+            ["-m", "soc", "exception", "end", "scanner", "--reason", "x"],
+            encoding="utf-8",
+            timeout=60,
+            cwd=str(world),
+            env=dict(os.environ),
+        )
+        child.expect("was changed since you looked at it")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert (child.exitstatus, exception.read_text()) == (3, theirs)
+
     def test_a_file_that_cannot_be_changed(self, world: Path, exception: Path) -> None:
         """A sentence with the place, and the log says that it was not done."""
         text = exception.read_text()

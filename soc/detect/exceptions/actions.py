@@ -94,6 +94,18 @@ class Renewal:
     reason: str
 
 
+def unchanged_since(one: Exemption, seen: Mapping[str, int]) -> None:
+    """Raises `ConflictError` when the file is not at the version that the user has seen, where that is known.
+
+    `seen`: path to `files.version`.
+    """
+    if one.path in seen and seen[one.path] != files.version(Path(one.path)):
+        raise ConflictError(
+            f"{one.path} was changed since you looked at it; nothing was saved",
+            hint=f"soc exception show {one.name}, then the same command again",
+        )
+
+
 def extend(one: Exemption, until: datetime, reason: str) -> Renewal:
     """Let an exception hold for longer. Raises `UsageError` for an expiry that is not later than the one it
     has, for what was hidden must stay hidden."""

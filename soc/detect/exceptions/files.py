@@ -151,6 +151,14 @@ def _digest(path: Path) -> str:
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
+def version(path: Path) -> int:
+    """A number that stands for a file's contents as they are now; 0 for a file that cannot be read."""
+    try:
+        return int(_digest(path)[:12] or "0", 16)
+    except OSError:
+        return 0
+
+
 def rewrite(read_: Read, attributes: Mapping[str, Any], announce: Callable[[], None]) -> None:
     """Give an exception other attributes, in its file as it was read.
 

@@ -124,9 +124,11 @@ def review(
     out = Review(rule, since)
     wanted = Test("rule.id", Op.EQUALS, rule.id)
     first = timestamp(since)
+    found = list(store.find(alerts.ALERT, wanted))
+    triage = store.read_many(alerts.TRIAGE, [document.id for document in found])
     out.covers = [
         Cover(view)
-        for view in alerts.list_alerts(store, wanted)
+        for view in (alerts.AlertView(document, triage.get(document.id)) for document in found)
         if view.body["last"] >= first or view.status is not alerts.Status.CLOSED
     ]
     groups = _Groups(store, rule, out.covers)

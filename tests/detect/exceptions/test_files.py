@@ -169,3 +169,15 @@ def test_a_linked_file_is_changed_where_it_stands(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640
     assert "lan" in real.read_text()
+
+
+def test_a_version_stands_for_the_contents(tmp_path: Path) -> None:
+    """The same text is the same version; a file that is gone has none."""
+    path = tmp_path / "one.yml"
+    assert files.version(path) == 0
+    path.write_text("a: 1\n")
+    first = files.version(path)
+    path.write_text("a: 2\n")
+    assert files.version(path) not in (0, first)
+    path.write_text("a: 1\n")
+    assert files.version(path) == first
