@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from soc.respond.alerts import AlertView
 
 
+_SECOND = len("2026-03-02T07:14:09")
+
+
 @dataclass(frozen=True, slots=True)
 class Since:
     """An exception that came after an alert; `made` and `expires` are event times, "" where not stated."""
@@ -40,8 +43,9 @@ def exceptions_since(folders: Sequence[Path], view: AlertView) -> list[Since]:
     made after the alert was opened, by time. What cannot be read is left out: lint says so."""
     rule, opened = str(view.rule["id"]).lower(), str(view.body["created"])
     found = [one for folder in folders for one in _of_folder(folder / FOLDER, rule)]
-    # a date without a time counts as after, also on the day itself
-    return sorted((one for one in found if one.made >= opened[: len(one.made)]), key=lambda one: one.made)
+    # files have whole seconds, or a date alone, which counts as after on the day itself too
+    later = (one for one in found if one.made[:_SECOND] >= opened[: min(len(one.made), _SECOND)])
+    return sorted(later, key=lambda one: one.made)
 
 
 def _of_folder(folder: Path, rule: str) -> Iterator[Since]:

@@ -13,7 +13,7 @@ from soc.store.contract import Document
 from tests.detect.exceptions.world import RULE, exception
 
 VIEW = AlertView(
-    Document("alert", "A-1", 1, {"rule": {"id": RULE}, "created": "2026-03-02T07:00:00.000000Z"}, "", "")
+    Document("alert", "A-1", 1, {"rule": {"id": RULE}, "created": "2026-03-02T07:00:00.700000Z"}, "", "")
 )
 
 
@@ -26,6 +26,7 @@ def made(at: str) -> str:
     ("text", "found"),
     [
         (made("2026-03-02T07:00:01Z"), True),
+        (made("2026-03-02T07:00:00Z"), True),
         (made("2026-03-02T06:59:59Z"), False),
         (made("2026-03-02T09:00:00+07:00"), False),
         (exception(), False),
