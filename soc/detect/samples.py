@@ -34,7 +34,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -400,11 +399,16 @@ class Bench:
                 self._store, self._sweepers = shared
 
     def _swept(self, rule: Rule, case: Case, before: list[Event], events: list[Event]) -> CaseResult:
-        sweeper = self._sweeper(rule, case)
+        from soc.event import moment
+
+        self._now = datetime.fromisoformat(case.now)
+        sweeper = self._sweeper(rule)
         refused = ""
         if before:
+            self._now = max(moment(str(event["@timestamp"])) for event in before)
             refused = self._append(rule, case, before)
             sweeper.run()
+            self._now = datetime.fromisoformat(case.now)
         refused = refused or self._append(rule, case, events)
         found = sweeper.run().by_rule
         hits, undecided = found.get(rule.id, (0, 0))
@@ -414,14 +418,13 @@ class Bench:
         fault = _wrong_input(case, events) or refused or _wrong_verdict(rule, case, events, hits, undecided)
         return CaseResult(rule, case, len(events), hits, fault)
 
-    def _sweeper(self, rule: Rule, case: Case) -> Sweeper:
+    def _sweeper(self, rule: Rule) -> Sweeper:
         name = "all" if self.rules else rule.id
         if name not in self._sweepers:
             from soc.detect.sweep import Sweeper
 
             # what looks back when the feed is caught up does so from when the lines were read
-            looks_back = rule.beyond or rule.definition
-            clock = partial(datetime.fromisoformat, case.now) if looks_back else None
+            clock = (lambda: self._now) if rule.beyond or rule.definition else None
             sweeper = Sweeper(
                 self._store, self.rules or [rule], name=f"samples-{name}", clock=clock, keep=False
             )
@@ -509,11 +512,14 @@ def _wrong_verdict(rule: Rule, case: Case, events: Sequence[Event], hits: int, u
         return f"it should stay silent and raised {hits} alert{'' if hits == 1 else 's'}"
     if hits:
         return f"it should stay silent and fired on {hits} of {len(events)} events"
+    origin = {"soc.source": f"{rule.id}/{case.name}"}  # as every event has that was collected
     if case.expect is Expect.NEAR_MISS and rule.definition:
         bases = bases_of(rule)
         if not any(matches(base.predicate, event) for base in bases for event in events):
             return "no near miss: none of the rules that it correlates is true of any of its events"
-    elif case.expect is Expect.NEAR_MISS and not any(matches(rule.source, event) for event in events):
+    elif case.expect is Expect.NEAR_MISS and not any(
+        matches(rule.source, {**event, **origin}) for event in events
+    ):
         return f"no near miss: none of its events belongs to the log source of the rule ({rule.logsource})"
     return ""
 

@@ -177,7 +177,7 @@ class Sweeper:
         self._hidden = Hidden(self.rules)
         self.clock = clock or _now
         self.stages: list[Stage] = [
-            *stages_for(store, self.rules, dry_run=dry_run, keep=keep),
+            *stages_for(store, self.rules, register=register, dry_run=dry_run, keep=keep),
             *stages_of_correlations(store, rules, register=register, dry_run=dry_run, clock=self.clock),
             *stages,
         ]

@@ -89,15 +89,60 @@ class Indicator:
         return ()
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """`soc.silence`: nothing that the detection matches has come for longer than given, or than is usual.
+
+    `limit` (`for`): how long, 0 with `learned`. `learned`: twice the 99.9th percentile of the gaps there
+    were, in hours of the week in which something usually comes. `per`: fields of which each combination of
+    values is a source of its own. `learn`: with `learned`, how long a source must have been known. `forget`:
+    a source that was silent for longer is no longer watched.
+    """
+
+    KEY: ClassVar[str] = "soc.silence"
+    SCHEMA: ClassVar[Schema] = {
+        "for": Param(schema.span, to="limit"),
+        "learned": Param(schema.flag),
+        "per": Param(schema.names),
+        "learn": Param(schema.span),
+        "forget": Param(schema.span),
+        "most": Param(schema.whole(1, 10_000)),
+    }
+    limit: int = 0
+    learned: bool = False
+    per: tuple[str, ...] = ()
+    learn: int = 7 * DAY
+    forget: int = 30 * DAY
+    most: int = 2_000
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong with the parameters together."""
+        if bool(self.limit) is self.learned:
+            return "either `for` or `learned: true` is needed"
+        return "" if self.forget > self.limit else "`forget` must be longer than `for`"
+
+    @property
+    def requirement(self) -> Predicate:
+        """Every field of `per` has a value."""
+        return _all(self.per)
+
+    @property
+    def group_by(self) -> tuple[str, ...]:
+        """The source."""
+        return self.per
+
+
 def _all(fields: tuple[str, ...]) -> Predicate:
     return And(tuple(Test(name, Op.EXISTS) for name in fields))
 
 
-Extension = NewTerm | Indicator
-KINDS: Mapping[str, Callable[..., Extension]] = {kind.KEY: kind for kind in (NewTerm, Indicator)}
+Extension = NewTerm | Indicator | Silence
+_ALL = (NewTerm, Indicator, Silence)
+KINDS: Mapping[str, Callable[..., Extension]] = {kind.KEY: kind for kind in _ALL}
 """Name of the setting to its extension."""
 
-_SCHEMAS: Mapping[str, Schema] = {kind.KEY: kind.SCHEMA for kind in (NewTerm, Indicator)}
+_SCHEMAS: Mapping[str, Schema] = {kind.KEY: kind.SCHEMA for kind in _ALL}
 
 
 def check(attributes: Mapping[Any, Any], complain: Complain, *, single: bool = True) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from soc.detect.beyond import extensions
 from soc.detect.beyond.indicator_set import Row, validity
 from soc.detect.beyond.indicators import Indicators, shown_network
-from soc.detect.beyond.stage import told
+from soc.detect.beyond.stage import Tell, told
 from soc.detect.grouping import Hit
 from soc.detect.text import canonical
 from soc.event import Event, values_of
@@ -51,9 +51,9 @@ class IndicatorMatch:
                     break
         return out
 
-    def finish(self, watermark: int) -> list[Hit]:  # noqa: ARG002 - the contract; nothing is decided by silence
+    def finish(self, watermark: int, tell: Tell) -> int:  # noqa: ARG002 - the contract; nothing is decided by silence
         """See `Evaluator`."""
-        return []
+        return 0
 
     def notes(self) -> list[str]:
         """See `Evaluator`."""

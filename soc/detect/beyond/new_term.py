@@ -26,7 +26,7 @@ from typing import Any
 
 from soc.detect.beyond.extensions import DAY, NewTerm
 from soc.detect.beyond.memory import Memory, digest
-from soc.detect.beyond.stage import by_time, span_text, told
+from soc.detect.beyond.stage import Tell, by_time, span_text, told
 from soc.detect.grouping import Hit, time_text
 from soc.detect.rule import Rule
 from soc.detect.text import canonical, fold
@@ -139,9 +139,9 @@ class NewTerms:
         self._late += len({number for _, late in results.values() for number in late})
         return [told(hits[number], self._why(hits[number])) for number in new]
 
-    def finish(self, watermark: int) -> list[Hit]:  # noqa: ARG002 - the contract; nothing is decided by silence
+    def finish(self, watermark: int, tell: Tell) -> int:  # noqa: ARG002 - the contract; nothing is decided by silence
         """See `Evaluator`."""
-        return []
+        return 0
 
     def notes(self) -> list[str]:
         """See `Evaluator`."""

@@ -23,10 +23,14 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One parameter: how it is read, and whether it must be there (else the extension's default holds)."""
+    """One parameter: how it is read, and whether it must be there (else the extension's default holds).
+
+    `to`: the name that the extension has for it, where it is another.
+    """
 
     read: Reader
     required: bool = False
+    to: str = ""
 
 
 Schema = Mapping[str, Param]
@@ -50,7 +54,7 @@ def read(schema: Schema, value: Any, complain: Complain) -> dict[str, Any] | Non
             sound = False
             continue
         try:
-            out[key] = param.read(given)
+            out[param.to or key] = param.read(given)
         except ValueError as error:
             complain(f"{key}: {error}", key)
             sound = False

@@ -1,9 +1,8 @@
 """The stage that gives each hit of a rule with an extension to that extension, and lets the others pass.
 
-An *evaluator* decides for one rule. It gets the hits of each batch by time and gives back those that count,
-with `soc.why` on the event: the sentence that the alert shows. What is decided when the feed is caught up
-(silence, a flat line) it gives back as hits of its own making, whose ids are drawn from what they are about:
-however often they come, they are one.
+An *evaluator* decides for one rule. It gets the hits of each batch and gives back those that count, with
+`soc.why` on the event: the sentence that the alert shows. What is decided when the feed is caught up (that
+nothing came, that too much came) it tells of by an alert of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from soc.detect.alert_writer import Written
 from soc.detect.beyond import extensions
+from soc.detect.correlate.alerts import AlertBook, Raised
 from soc.detect.grouping import Hit
 from soc.detect.rule import Rule
 from soc.detect.stage import Staged
@@ -19,6 +20,7 @@ from soc.store.contract import Store
 
 if TYPE_CHECKING:
     from soc.detect.beyond.indicators import Indicators
+    from soc.respond.register import Register
 
 WHY = "soc.why"
 """Field of a hit that counts: why it does, in a sentence."""
@@ -33,8 +35,12 @@ class Evaluator(Protocol):
     def take(self, hits: Sequence[Hit], *, replay: bool) -> list[Hit]:
         """The hits of a batch that count, told why; `replay` as for `soc.detect.stage.Stage.take`."""
 
-    def finish(self, watermark: int) -> list[Hit]:
-        """What counts now that no event before `watermark` is expected any more."""
+    def finish(self, watermark: int, tell: Tell) -> int:
+        """No event before `watermark` is expected any more: tell of what that shows; how much of it is new.
+
+        What is told is told before it is remembered as told: after a crash it is told again, and is one
+        alert.
+        """
 
     def notes(self) -> list[str]:
         """What the ledger should hold of this run; called once at its end."""
@@ -58,15 +64,40 @@ def span_text(micros: int) -> str:
     return f"{micros // 1_000_000}s"
 
 
+class Tell:
+    """Takes what evaluators find, and writes alerts of it; nothing of rules in shadow."""
+
+    def __init__(self, book: AlertBook) -> None:
+        self._book = book
+        self.written = Written()
+
+    def raised(self, found: Sequence[Raised]) -> None:
+        """Write the alerts, or what is new about them."""
+        loud = [one for one in found if one.rule.mode != "shadow"]
+        if loud:
+            self.written.add(self._book.write(loud))
+
+    def withdraw(self, full: str, why: str) -> None:
+        """Close the alert with this identity, where there is one: it does not hold."""
+        self._book.withdraw(full, why)
+
+
 class BeyondStage:
     """All extensions of a set of rules."""
 
     def __init__(
-        self, store: Store, rules: Sequence[Rule], *, dry_run: bool = False, keep: bool = True
+        self,
+        store: Store,
+        rules: Sequence[Rule],
+        *,
+        register: Register | None = None,
+        dry_run: bool = False,
+        keep: bool = True,
     ) -> None:
         """`keep`: whether the indicators are kept on disk for the next process."""
         self._rules = {rule.id: rule for rule in rules if rule.runnable and rule.beyond}
         self._shared = Shared(store, dry_run=dry_run, keep=keep)
+        self._book = AlertBook(store, name="beyond", register=register, dry_run=dry_run)
         self._evaluators = {id_: evaluator_of(self._shared, rule) for id_, rule in self._rules.items()}
 
     @property
@@ -82,6 +113,7 @@ class BeyondStage:
     def begin(self) -> None:
         """See `soc.detect.stage.Stage.begin`."""
         self._shared.begin()
+        self._book.begin()
         for evaluator in self._evaluators.values():
             evaluator.begin()
 
@@ -103,12 +135,12 @@ class BeyondStage:
     def finish(self, watermark: int) -> Staged:
         """See `soc.detect.stage.Stage.finish`."""
         staged = Staged([])
+        tell = Tell(self._book)
         for id_, evaluator in self._evaluators.items():
-            made = evaluator.finish(watermark)
-            staged.hits += made
-            if made:
-                staged.held[id_] = -len(made)
+            if new := evaluator.finish(watermark, tell):
+                staged.held[id_] = -new
             staged.notes += [f"{self._rules[id_].title}: {note}" for note in evaluator.notes()]
+        staged.written = tell.written
         return staged
 
 
@@ -156,15 +188,27 @@ def _indicator(shared: Shared, rule: Rule, extension: extensions.Indicator) -> E
     return IndicatorMatch(shared.indicators, extension)
 
 
+def _silence(shared: Shared, rule: Rule, extension: extensions.Silence) -> Evaluator:
+    from soc.detect.beyond.silence import Silences
+
+    return Silences(shared.store, rule, extension, dry_run=shared.dry_run)
+
+
 _MAKERS: Mapping[type, Callable[..., Evaluator]] = {
     extensions.NewTerm: _new_term,
     extensions.Indicator: _indicator,
+    extensions.Silence: _silence,
 }
 
 
 def stages_for(
-    store: Store, rules: Sequence[Rule], *, dry_run: bool = False, keep: bool = True
+    store: Store,
+    rules: Sequence[Rule],
+    *,
+    register: Register | None = None,
+    dry_run: bool = False,
+    keep: bool = True,
 ) -> list[BeyondStage]:
     """The stage for the extensions of these rules; none when no rule has one."""
-    stage = BeyondStage(store, rules, dry_run=dry_run, keep=keep)
+    stage = BeyondStage(store, rules, register=register, dry_run=dry_run, keep=keep)
     return [stage] if stage.rules else []
