@@ -58,7 +58,8 @@ def test_filters_and_correlations_have_none(tmp_path: Path) -> None:
         "  condition: {gte: 5}}\ncustom_attributes:\n  soc.new_term: {fields: [a]}\n"
     )
     found = rules.load(tmp_path, text)
-    assert ["is for rules with a `detection`" in p.message for p in found.errors] == [True]
+    (problem,) = [p for p in found.errors if p.kind == "attribute"]
+    assert "is for rules with a `detection`" in problem.message
 
 
 def test_the_fields_are_part_of_the_rule(tmp_path: Path) -> None:
