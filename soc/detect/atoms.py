@@ -5,13 +5,15 @@ makes true; equal sights are one object, so that they can be compared and looked
 
 The literals of all text tests of a field are looked for by one Aho-Corasick automaton. Literals that every
 match of a regular expression or a wildcard must hold are in the same automaton. A wildcard is tried where
-one of them occurs; a regular expression only when, besides, a rule asks for it that may hold.
+one of them occurs; a regular expression only when, besides, a rule asks for it that may hold. Expressions
+without such a literal are searched for all in one pass.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -216,6 +218,9 @@ class FieldTable:
             self._in_networks(text, true)
         if self._ordered is not None:
             true.update(self._ordered.true_of(text))
+        if self._expressions is not None:
+            atoms = self._expression_atoms
+            true.update([atoms[number] for number in self._expressions.search(text)])
         if asks:
             sight = Sight(frozenset(true), NONE, asks, text)
             if not self._eager and len(text) <= MAX_REMEMBERED:
@@ -320,8 +325,21 @@ class FieldTable:
         self._by_equality = {
             text: self._sight(self._nothing.true.union(atoms), NONE) for text, atoms in self._equals.items()
         }
-        self._literals_only = not self._unfiltered and not self._networks
+        self._gather_expressions()
+        self._literals_only = not (self._unfiltered or self._networks or self._expressions)
         del self._by_literal
+
+    def _gather_expressions(self) -> None:
+        """Take the expressions that would be tried on every value, to search for them together."""
+        self._expressions: rx.Several | None = None
+        open_ = [n for n in self._unfiltered if isinstance(self._checks[n].operand, rx.Compiled)]
+        joined = [n for n in open_ if self._checks[n].operand.joinable]
+        if not joined:
+            return
+        with suppress(ValueError):  # too many for one pass: each is tried by itself
+            self._expressions = rx.Several([self._checks[n].operand for n in joined])
+            self._expression_atoms = [self._checks[n].atom for n in joined]
+            self._unfiltered = [n for n in self._unfiltered if n not in joined]
 
     def _place(self, atom: int, test: Test) -> None:
         op = test.op
