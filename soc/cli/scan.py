@@ -15,6 +15,7 @@ from soc.cli.session import Session, session
 from soc.errors import ContentError
 
 if TYPE_CHECKING:
+    from soc.detect.correlate.offline import Correlated, Offline
     from soc.detect.scan import Hit, Input, Scanner
 
 app = verb()
@@ -58,6 +59,8 @@ def scan(
     Windows event logs (EVTX), JSON lines and everything that a collector
     reads are recognised by content. json and jsonl give one object for each
     rule and event, csv a row, in UTC; a table counts them by rule and file.
+    Correlations are evaluated over all files together: one object, with the
+    key correlation, for each burst of events that belong together.
 
     A broken rule or a missing file stops the scan before it begins, unless
     --keep-going leaves it out (exit code 5). Rules that cannot be decided,
@@ -74,6 +77,7 @@ def scan(
     from soc.collect.collector import collectors_for
     from soc.collect.parsing import context_of
     from soc.detect import scan as work
+    from soc.detect.correlate.offline import Offline
     from soc.detect.matcher import Matcher
     from soc.detect.pauses import settle
 
@@ -86,9 +90,10 @@ def scan(
     problems = [*ruleset.errors, *problems]
     if problems and not keep_going:
         raise ContentError(problems, hint="correct this, or leave it out with --keep-going")
-    scanner = work.Scanner(Matcher(work.alone(ruleset.rules)), collectors, context)
+    offline = Offline(ruleset.rules)
+    scanner = work.Scanner(Matcher(work.alone(offline.rules)), collectors, context)
     settle()
-    hits = _scanned(s, scanner, sources, jobs)
+    hits = _scanned(s, scanner, sources, jobs, offline)
     if s.out.is_table:
         _show_summary(s, hits)
     elif s.out.format == "csv":
@@ -103,7 +108,7 @@ def scan(
     return work.exit_code(scanner.tally, problems)
 
 
-def _show_summary(s: Session, hits: Iterator[Hit]) -> None:
+def _show_summary(s: Session, hits: Iterator[Hit | Correlated]) -> None:
     from soc.cli.times import brief, say_zone
     from soc.detect.scan import Summary
 
@@ -117,8 +122,11 @@ def _show_summary(s: Session, hits: Iterator[Hit]) -> None:
     say_zone(s, times)
 
 
-def _scanned(s: Session, scanner: Scanner, sources: list[Input], jobs: int) -> Iterator[Hit]:
+def _scanned(
+    s: Session, scanner: Scanner, sources: list[Input], jobs: int, offline: Offline
+) -> Iterator[Hit | Correlated]:
     from soc.detect.parallel import scan_all
 
     with bar(s, "Scanning") as tick:
-        yield from scan_all(scanner, sources, jobs, tick)
+        yield from offline.through(scan_all(scanner, sources, jobs, tick))
+        yield from offline.bursts(scanner.tally.newest)

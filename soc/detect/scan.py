@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from soc import content
 from soc.collect.collector import Collector, Collectors, Context
@@ -24,6 +24,7 @@ from soc.collect.decode import MAX_LINE
 from soc.collect.parsing import ReadError, lines, opened
 from soc.collect.recognise import recognise
 from soc.config import Config
+from soc.detect.correlate.reading import with_bases
 from soc.detect.logsources import declared_by
 from soc.detect.matcher import Matcher
 from soc.detect.predicate import Verdict
@@ -32,6 +33,9 @@ from soc.detect.rule import LEVELS, Rule
 from soc.detect.ruleset import Progress, Ruleset, load_rules
 from soc.errors import ExitCode, Place, Problem, UsageError
 from soc.event import Event
+
+if TYPE_CHECKING:
+    from soc.detect.correlate.offline import Correlated
 
 STDIN = "-"
 """The name that stands for standard input."""
@@ -92,11 +96,13 @@ class Hit:
 
 @dataclass
 class Tally:
-    """What a scan went over, and what it could not decide or read."""
+    """What a scan went over, and what it could not decide or read. `newest`: the latest time that a file
+    ended with."""
 
     files: int = 0
     events: int = 0
     unreadable: int = 0
+    newest: str = ""
     undecided: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -106,6 +112,7 @@ class Tally:
         self.files += other.files
         self.events += other.events
         self.unreadable += other.unreadable
+        self.newest = max(self.newest, other.newest)
         self.undecided.update(other.undecided)
         self.problems += other.problems
         self.remarks += other.remarks
@@ -177,6 +184,7 @@ class Scanner:
             return
         before, bad = self.tally.events, self.tally.unreadable
         self._reason = ""
+        event: Event = {}
         for number, event in self._events(collector, path, stream):
             self.tally.events += 1
             if event.get("event.kind") == "pipeline_error":
@@ -187,6 +195,7 @@ class Scanner:
                     yield Hit(match.rule, source.path, _record(event, number), event)
                 else:
                     self.tally.undecided[match.rule.id] += 1
+        self.tally.newest = max(self.tally.newest, str(event.get("@timestamp") or ""))
         self._close(source, self.tally.events - before, self.tally.unreadable - bad)
 
     def _close(self, source: Input, events: int, unreadable: int) -> None:
@@ -302,8 +311,8 @@ class Summary:
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}
         self._severities: dict[str, int] = {}
 
-    def add(self, hit: Hit) -> None:
-        """Count one hit."""
+    def add(self, hit: Hit | Correlated) -> None:
+        """Count one hit, or one burst."""
         rule = hit.rule
         time = hit.event.get("@timestamp")
         row = self._rows.get((rule.id, hit.path))
@@ -352,17 +361,18 @@ def remarks(ruleset: Ruleset, tally: Tally) -> list[str]:
     out = [
         f"{rule.place}: cannot be decided: {rule.undecidable} ({rule.title})" for rule in ruleset.undecidable
     ]
-    if ruleset.correlations:
-        left_out = counted(len(ruleset.correlations), "correlation rule")
-        out.append(f"{left_out} left out: only rules on single events are evaluated")
+    if broken := [rule for rule in ruleset.correlations if rule.definition is None]:
+        left_out = counted(len(broken), "correlation rule")
+        out.append(f"{left_out} left out: soc rule lint says what is wrong")
     if text := selection.left_out(ruleset.rules):
         out.append(text)
     if beyond := [rule for rule in ruleset.runnable if rule.beyond]:
         left_out = counted(len(beyond), "rule")
         out.append(f"{left_out} left out: they ask what was before, which only a store knows (soc sweep)")
     out += tally.remarks
+    known = {rule.id: rule for rule in with_bases(ruleset.rules)}
     for rule_id, count in sorted(tally.undecided.items()):
-        rule = ruleset.by_id[rule_id]
+        rule = known[rule_id]
         out.append(f"{rule.place}: undecided on {count} events, an expression ran out of time ({rule.title})")
     out.append(
         f"{counted(tally.events, 'event')} in {counted(tally.files, 'file')} "

@@ -64,18 +64,12 @@ class Router:
                 if not _definition(rule).generate and rule.mode != "shadow" and rule.id in allowed:
                     self.quiet.add(reference.rule.id)
 
-    def route(
-        self, level: Sequence[Rule], found: Iterable[Found], homeless: Counter[str]
-    ) -> dict[str, Pending]:
-        """The hits for the correlations of a level, by group. `homeless` counts, by correlation, the hits
-        without a value for a field of its `group-by`."""
-        here = {rule.id for rule in level}
-        out: dict[str, Pending] = {}
+    def route(self, found: Iterable[Found], pending: dict[str, Pending], homeless: Counter[str]) -> None:
+        """Put hits into the groups of the correlations that ask for them. `homeless` counts, by correlation,
+        the hits without a value for a field of its `group-by`."""
         for hit in found:
             for rule, number in self._wanted.get(hit.rule, ()):
-                if rule.id in here:
-                    self._enter(rule, number, hit, out, homeless)
-        return out
+                self._enter(rule, number, hit, pending, homeless)
 
     def _enter(
         self, rule: Rule, number: int, hit: Found, out: dict[str, Pending], homeless: Counter[str]

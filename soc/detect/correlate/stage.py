@@ -113,13 +113,14 @@ class CorrelationStage:
         staged = Staged([hit for hit in hits if hit.rule.id not in self.router.quiet])
         if not self.router.correlations:
             return staged
-        found = found_of(hits)
+        pending: dict[str, Pending] = {}
+        self.router.route(found_of(hits), pending, self._homeless)
         events = {hit.id: hit.event for hit in hits}
         for level in self.router.levels:
-            pending = self.router.route(level, found, self._homeless)
-            done = self._settle(pending, replay)
+            wanted = {rule.id for rule in level}
+            done = self._settle({k: one for k, one in pending.items() if one.rule.id in wanted}, replay)
             self._tell(done, events, staged)
-            found += self._verdicts(level, done, events)
+            self.router.route(self._verdicts(level, done, events), pending, self._homeless)
         return staged
 
     def finish(self, watermark: int) -> Staged:
