@@ -177,6 +177,7 @@ def details(rule: Rule) -> dict[str, Any]:
         "window": str(window) if rule.correlation is None else "",
         "playbooks": list(rule.playbooks),
         "falsepositives": list(rule.falsepositives),
+        "exceptions": [f"{one.id}, until {one.expires or 'ever'}" for one in rule.exceptions],
         "tags": list(rule.tags),
         "references": list(rule.references),
         "author": rule.author,

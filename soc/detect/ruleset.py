@@ -404,7 +404,7 @@ def _compile(
         return None
     data: dict[str, Any] = document.data
     kind = sigma.kind_of(data)
-    attributes = (exceptions.check if kind == "filter" else _attributes)(document, problems)
+    attributes = _attributes(document, kind, problems)
     compiled = None
     logsource = Logsource()
     if kind != "correlation":
@@ -467,8 +467,8 @@ _LISTS = ("soc.playbooks", "soc.group_by")
 _SPANS = ("soc.window", "soc.lateness", "soc.lookback")
 
 
-def _attributes(document: yamlio.YamlDocument, problems: list[Problem]) -> dict[str, Any]:
-    """The `custom_attributes` of a rule; what is wrong with our own (`soc.*`) becomes problems."""
+def _attributes(document: yamlio.YamlDocument, kind: str, problems: list[Problem]) -> dict[str, Any]:
+    """The `custom_attributes` of a rule or filter; what is wrong with our own (`soc.*`) becomes problems."""
     value = document.data.get("custom_attributes")
     if value is None:
         return {}
@@ -479,7 +479,16 @@ def _attributes(document: yamlio.YamlDocument, problems: list[Problem]) -> dict[
     if not isinstance(value, dict):
         problem("`custom_attributes` must be a mapping")
         return {}
-    for key, setting in value.items():
+    if kind == "filter":
+        exceptions.check(value, problem)
+    else:
+        _check_rule(value, problem, single="detection" in document.data)
+    return {str(k): v for k, v in value.items()}
+
+
+def _check_rule(attributes: Mapping[Any, Any], problem: Callable[..., None], *, single: bool) -> None:
+    """Find what is wrong with our own settings of a rule; `single`: one on single events."""
+    for key, setting in attributes.items():
         if key in _LISTS:
             if not isinstance(setting, list) or not all(isinstance(v, str) and v for v in setting):
                 problem(f"{key} must be a list of names", key)
@@ -491,5 +500,4 @@ def _attributes(document: yamlio.YamlDocument, problems: list[Problem]) -> dict[
         elif str(key).startswith("soc.") and key not in KINDS:
             known = ", ".join(sorted([*_LISTS, *_SPANS, *KINDS]))
             problem(f"unknown setting {key!r}; known are {known}", str(key))
-    check_extensions(value, problem, single="detection" in document.data)
-    return {str(k): v for k, v in value.items()}
+    check_extensions(attributes, problem, single=single)

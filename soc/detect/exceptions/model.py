@@ -12,20 +12,18 @@ was hidden comes back when an exception expires, and a replay gives the same ver
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soc.detect.predicate import And, Not, Op, Or, Predicate, Test
-from soc.errors import Problem
 from soc.event import moment, timestamp
 
 if TYPE_CHECKING:
     from soc.detect.cache import Record
     from soc.detect.rule import Logsource, Rule
-    from soc.yamlio import YamlDocument
 
 OWNER, EXPIRES, REASON, TICKET, HISTORY = (
     "soc.owner",
@@ -117,19 +115,9 @@ def moment_of(value: object) -> datetime:
         raise ValueError(message) from None
 
 
-def check(document: YamlDocument, problems: list[Problem]) -> dict[str, Any]:
-    """The `custom_attributes` of a filter document; what is wrong with our own becomes problems."""
-    value = document.data.get("custom_attributes")
-    if value is None:
-        return {}
-
-    def problem(message: str, *at: str) -> None:
-        problems.append(Problem("attribute", message, document.place("custom_attributes", *at)))
-
-    if not isinstance(value, dict):
-        problem("`custom_attributes` must be a mapping")
-        return {}
-    for key, setting in value.items():
+def check(attributes: Mapping[Any, Any], problem: Callable[..., None]) -> None:
+    """Find what is wrong with our own settings of a filter. `problem` takes a sentence and a key."""
+    for key, setting in attributes.items():
         if key == EXPIRES:
             try:
                 moment_of(setting)
@@ -143,7 +131,6 @@ def check(document: YamlDocument, problems: list[Problem]) -> dict[str, Any]:
                 problem(f"{key} must be text; put it in quotes", key)
         elif str(key).startswith("soc."):
             problem(f"unknown setting {key!r} of a filter; known are {', '.join(ATTRIBUTES)}", str(key))
-    return {str(k): v for k, v in value.items()}
 
 
 def expiry_of(attributes: Mapping[str, Any]) -> datetime | None:

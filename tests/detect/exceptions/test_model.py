@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from soc.detect.catalogue import details
 from soc.detect.exceptions.model import bare, moment_of
 from soc.detect.predicate import Verdict, evaluate
 from tests.detect.exceptions.world import BACKUP, RULE, exception, load
@@ -75,3 +76,9 @@ def test_a_rule_without_its_exceptions(tmp_path: Path) -> None:
     assert evaluate(rule.predicate, event()) is Verdict.FALSE
     assert evaluate(rule.exceptions[0].hides, event()) is Verdict.TRUE
     assert evaluate(rule.exceptions[0].hides, event(3600)) is Verdict.FALSE
+
+
+def test_a_rule_names_its_exceptions(tmp_path: Path) -> None:
+    """`soc rule show` says what narrows it, and until when."""
+    (rule,) = load(tmp_path, exception()).rules
+    assert details(rule)["exceptions"] == [f"{BACKUP}, until 2026-03-02T08:00:00.000000Z"]

@@ -166,6 +166,19 @@ def test_many_alerts_of_one_entity(store: Store, tmp_path: Path) -> None:
     assert (found.hits, found.hidden, found.loose, len(found.touched)) == (70, 70, 0, 70)
 
 
+def test_an_overflow_alert_is_judged_by_all_its_hits(store: Store, tmp_path: Path) -> None:
+    """Also the one alert that stands for many entities."""
+    (rule,) = load(tmp_path / "rules").rules
+    append(store, {f"e{i:03}": event(i, host=f"web{i:03}") for i in range(240)})
+    sweep(store, [rule], start=Start())
+    (over,) = [v.id for v in alerts.list_alerts(store) if v.body["overflow"]]
+    found = reviewed(store, rule, "source.ip=192.0.2.7")
+    assert (found.hits, found.loose, by_id(found)[over].extent) == (240, 0, "wholly")
+    assert by_id(found)[over].view.count == 40
+    cover = by_id(reviewed(store, rule, "host.name|endswith=9"))[over]
+    assert (cover.extent, cover.missing) == ("partly", 0)
+
+
 def test_old_alerts_that_are_open_are_looked_at(store: Store, tmp_path: Path) -> None:
     """Also those from before the period; closed ones are not."""
     (rule,) = load(tmp_path / "rules").rules

@@ -135,6 +135,22 @@ def test_hidden_hits_move_with_the_position(store: Store, tmp_path: Path) -> Non
     assert hidden(store)[BACKUP][RULE][0] == 25
 
 
+def test_what_is_hidden_is_no_hit_of_a_correlation(store: Store, tmp_path: Path) -> None:
+    """A burst counts the hits that are left: hidden ones do not make it up, new ones after the expiry do."""
+    burst = (
+        "title: Many\nid: 22222222-2222-4333-8444-555555555555\ncorrelation:\n  type: event_count\n"
+        "  rules: [web_shell]\n  group-by: [host.name]\n  timespan: 10m\n  condition: {gte: 3}\n"
+    )
+    loaded = load(tmp_path / "rules", exception(), rule=f"{SHELL}---\n{burst}")
+    assert not loaded.errors
+    append(store, {f"a{i}": event(HOUR - 10 + i) for i in range(10)})
+    append(store, {f"b{i}": event(HOUR + i) for i in range(2)})
+    result = sweep(store, loaded.rules, start=Start())
+    assert (result.hits, result.hidden, result.alerts.opened) == (2, 10, [])
+    append(store, {"c": event(HOUR + 5)})
+    assert len(sweep(store, loaded.rules).alerts.opened) == 1
+
+
 def test_an_exception_for_every_rule_of_a_log_source(store: Store, tmp_path: Path) -> None:
     """`rules: any`, and a filter without an expiry, which never ends."""
     rules = load(tmp_path / "rules", exception(target="any", expires="")).rules
