@@ -127,7 +127,7 @@ def add(
         raise UsageError(f"--close-as {close_as!r}: one of {', '.join(CLOSE_AS)} is expected")
     first = parse_when(since, now)
     if alert and not where:
-        where = _choose(s, alert)
+        where = _choose(s, alert, ready=bool(expires and reason))
     if not expires:
         raise UsageError("--expires is missing", hint="--expires 30d: every exception ends")
     until, why = expiry(expires, now), sentence(reason, "--reason")
@@ -141,8 +141,11 @@ def add(
     return _save(s, draft, reviews, doubts, folder, close_as if close_matching else "", dry_run=dry_run)
 
 
-def _choose(s: Session, alert: str) -> list[str]:
-    """Offer conditions from an alert; at a terminal some may be chosen. Raises `UsageError` otherwise."""
+def _choose(s: Session, alert: str, *, ready: bool) -> list[str]:
+    """Offer conditions from an alert; at a terminal some may be chosen. Raises `UsageError` otherwise.
+
+    `ready`: nothing else is missing, so that a choice leads on.
+    """
     from soc.cli.alert_prompts import ask
     from soc.cli.exception_report import candidate_rows
     from soc.cli.output import Column
@@ -159,7 +162,7 @@ def _choose(s: Session, alert: str) -> list[str]:
         Column("events", "IN EVENTS"),
     ]
     s.out.rows(rows, columns, empty="the alert's events have nothing in common that could be offered")
-    if not found or not s.interactive or not s.out.is_table:
+    if not found or not ready or not s.interactive or not s.out.is_table:
         raise UsageError(
             "which hits? --where is missing; these are values of the alert",
             hint=f"soc exception add --alert {view.id} {found[0].option if found else '--where FIELD=VALUE'} "
@@ -260,7 +263,8 @@ def _agree(s: Session, reviews: Sequence[Review], path: Any, *, yes: bool, dry_r
             raise UsageError(message, hint="narrow --where; --yes saves it all the same")
         s.say(f"warning: {message}; --yes would be needed")
     if not dry_run:
-        s.confirm(f"Save it as {path}?", yes=yes)
+        hidden, hits = sum(one.hidden for one in reviews), sum(one.hits for one in reviews)
+        s.confirm(f"It hides {hidden:,} of {many(hits, 'hit')}. Save it as {path}?", yes=yes)
 
 
 def _save(
