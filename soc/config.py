@@ -65,7 +65,8 @@ class Config:
     """The settings of one run. Paths are absolute; `origins` says where each value came from.
 
     `published`: sweeps use the rules that are published in the store instead of those in files.
-    `placeholders`: values of `%name%` in rules, or the file that holds them.
+    `placeholders`: values of `%name%` in rules, or the file that holds them. `lint`: kind of a finding of
+    `soc rule lint` to what it weighs here (`error`, `warning`, `ignore`).
     `minutes_per_alert`: what an alert costs an analyst, for backtests (0: from what alerts took before).
     """
 
@@ -82,6 +83,7 @@ class Config:
     published: bool = False
     minutes_per_alert: int = 0
     placeholders: Mapping[str, tuple[str, ...] | Path] = field(default_factory=dict)
+    lint: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -138,7 +140,8 @@ _TOP = {
 }
 _STORE = {"target", "user", "password_file", "api_key_file", "ca", "space"}
 _SOURCE = {"name", "collector", "paths", "path", "timezone", "retention", "encoding", "host", "shift"}
-_DETECT = {"rules", "placeholders"}
+_DETECT = {"rules", "placeholders", "lint"}
+SEVERITIES = ("error", "warning", "ignore")
 _CONTENT = {"collectors", "rules", "playbooks"}
 
 
@@ -318,6 +321,7 @@ def examine(
         retention=_retention(reader, data.get("retention")),
         placeholders=_placeholders(reader, data.get("detect")),
         published=_published(reader, data.get("detect")),
+        lint=_severities(reader, data.get("detect")),
         minutes_per_alert=reader.whole(data.get("minutes_per_alert"), 0, "minutes_per_alert"),
         origins=origins,
     )
@@ -369,6 +373,18 @@ def _published(reader: _Reader, data: Any) -> bool:
     if wanted not in ("files", "published"):
         reader.problem("`files` or `published` is expected here", "detect", "rules")
     return wanted == "published"
+
+
+def _severities(reader: _Reader, data: Any) -> dict[str, str]:
+    """What findings of `soc rule lint` weigh: kind to error, warning or ignore."""
+    listed = data.get("lint") if isinstance(data, dict) else None
+    out: dict[str, str] = {}
+    for kind, wanted in reader.mapping(listed, None, "detect", "lint").items():
+        if wanted in SEVERITIES:
+            out[str(kind)] = wanted
+        else:
+            reader.problem(f"one of {', '.join(SEVERITIES)} is expected here", "detect", "lint", kind)
+    return out
 
 
 def _placeholders(reader: _Reader, data: Any) -> dict[str, tuple[str, ...] | Path]:

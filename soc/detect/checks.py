@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from soc.detect.rule import Rule
     from soc.detect.ruleset import Ruleset
     from soc.detect.samples import CaseResult
+    from soc.store.contract import Store
 
 
 Progress = Callable[[int, int], None]
@@ -24,16 +25,33 @@ def _quiet(_done: int, _total: int) -> None:
     return
 
 
-def lint_chosen(config: Config, arguments: Sequence[str]) -> tuple[int, list[Problem]]:
-    """The number of rules that arguments name (all when there are none), and every finding about them."""
+def lint_chosen(
+    config: Config, arguments: Sequence[str], *, store: Store | None = None
+) -> tuple[int, list[Problem]]:
+    """The number of rules that arguments name (all when there are none), and every finding about them.
+
+    `store`: is asked which fields were ever filled in its events.
+    """
     from soc import content
     from soc.collect.collector import collectors_for
     from soc.detect import catalogue
     from soc.detect.lint import lint, orphans
+    from soc.detect.sight import Sight
     from soc.playbook.library import playbooks_for
 
     ruleset = catalogue.ruleset_of(config, arguments)
-    problems = lint(ruleset, collectors=collectors_for(config), playbooks=set(playbooks_for(config)))
+    unfilled = {}
+    if store is not None:
+        sight = Sight(store)
+        sight.load()
+        unfilled = sight.blind(ruleset.rules)
+    problems = lint(
+        ruleset,
+        collectors=collectors_for(config),
+        playbooks=set(playbooks_for(config)),
+        severities=config.lint,
+        unfilled=unfilled,
+    )
     folders = [Path(a) for a in arguments if Path(a).is_dir()]
     for folder in folders if arguments else [content.shipped("rules"), *config.rules]:
         problems += orphans(folder)

@@ -6,15 +6,17 @@ warnings are about its quality, so that foreign rules can be used with what they
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soc import ecs, yamlio
+from soc.detect import logic
 from soc.detect.catalogue import datasets, quiet
 from soc.detect.exceptions import checks as exceptions
-from soc.detect.predicate import NOTHING, And, Not, Or, Predicate, Test, tests
+from soc.detect.predicate import And, Not, Or, Predicate, Test, tests
 from soc.detect.samples import enough, load_samples, samples_path
 from soc.errors import ContentError, Place, Problem, Severity
 
@@ -33,10 +35,23 @@ OPEN_FORMATS = {"json", "windows-json", "evtx"}
 """Formats whose records bring field names of their own, which no collector file lists."""
 
 
-def lint(ruleset: Ruleset, *, collectors: Collectors, playbooks: Collection[str]) -> list[Problem]:
+DEFAULTS: Mapping[str, str] = {"unfiltered_regex": "ignore"}
+"""What weighs otherwise than the findings say, unless the configuration says otherwise."""
+
+
+def lint(
+    ruleset: Ruleset,
+    *,
+    collectors: Collectors,
+    playbooks: Collection[str],
+    severities: Mapping[str, str] | None = None,
+    unfilled: Mapping[str, str] | None = None,
+) -> list[Problem]:
     """Everything to say about rules and their samples, in the order of files and lines.
 
-    `playbooks`: the names that `soc.playbooks` may use.
+    `playbooks`: the names that `soc.playbooks` may use. `severities`: kind of finding to `error`, `warning`
+    or `ignore`. What keeps a rule from being used stays an error. `unfilled`: rule id to the fields that were
+    never filled in the store, as `soc.detect.sight` says it.
     """
     problems = list(ruleset.problems)
     written = {dataset: fields for c in collectors.values() for dataset, fields in _written(c).items()}
@@ -46,7 +61,12 @@ def lint(ruleset: Ruleset, *, collectors: Collectors, playbooks: Collection[str]
     for rule in ruleset.rules:
         marks = _Marks(rule, files.documents(rule.path))
         problems += _usable(rule, marks)
+        problems += _logic(rule, marks)
+        problems += marks.habits()
         problems += _fields(rule, marks, written)
+        if why := (unfilled or {}).get(rule.id):
+            hint = "soc search shows what the events have; a field pipeline may map it"
+            problems.append(_warning("unfilled_field", why, marks.place("detection"), hint))
         if rule.id not in silent:  # nobody gets to see an alert of it
             problems += _described(rule, marks)
             problems += _playbooks(rule, marks, playbooks)
@@ -54,8 +74,19 @@ def lint(ruleset: Ruleset, *, collectors: Collectors, playbooks: Collection[str]
             sampled.add(path)
             problems += _samples(path, collectors)
     problems += _duplicates(ruleset.rules)
+    problems += _replaced(ruleset)
     problems += exceptions.check(ruleset.exemptions, ruleset.rules, datetime.now(UTC))
-    return sorted(problems, key=lambda p: (p.place, p.kind, p.message))
+    weighed = weigh(problems, {**DEFAULTS, **(severities or {})})
+    return sorted(weighed, key=lambda p: (p.place, p.kind, p.message))
+
+
+def weigh(problems: Iterable[Problem], severities: Mapping[str, str]) -> Iterator[Problem]:
+    """The findings with the severities of a configuration; warnings may be raised or left out."""
+    for problem in problems:
+        wanted = severities.get(problem.kind)
+        if problem.severity is Severity.WARNING and wanted == "ignore":
+            continue
+        yield replace(problem, severity=Severity.ERROR) if wanted == "error" else problem
 
 
 class _Files:
@@ -86,6 +117,12 @@ class _Marks:
     def place(self, *at: str | int) -> Place:
         """The place of a part, or of its nearest ancestor that is there."""
         return self._document.place(*at) if self._document else self._rule.place
+
+    def habits(self) -> Iterator[Problem]:
+        """What there is to say about how the document is written."""
+        from soc.detect.habits import habits
+
+        return iter(()) if self._document is None else habits(self._document)
 
     def has(self, key: str) -> bool:
         """Whether the rule states this key at its top."""
@@ -120,13 +157,30 @@ def _usable(rule: Rule, marks: _Marks) -> Iterator[Problem]:
         yield _warning(
             "blind", rule.blind, marks.place("logsource"), "soc collector list shows what is collected"
         )
-    elif rule.correlation is None and _impossible(rule.predicate):
-        yield Problem("never", "the condition can never be true", marks.place("detection", "condition"))
 
 
-def _impossible(predicate: Predicate) -> bool:
-    parts = predicate.parts if isinstance(predicate, And) else (predicate,)
-    return NOTHING in parts
+def _logic(rule: Rule, marks: _Marks) -> Iterator[Problem]:
+    """What is certain about the condition whatever the event, and what it costs."""
+    if not rule.runnable and not rule.off:
+        return
+    own = And(rule.predicate.parts[1:]) if isinstance(rule.predicate, And) else rule.predicate
+    at = marks.place("detection", "condition")
+    if not rule.blind and logic.never(rule.predicate):
+        yield Problem("never", "the condition can never be true", at)
+    elif logic.always(own):
+        yield _warning("always", "the condition is true of every event of its log source", at)
+    for one, other in logic.several_needed(own):
+        message = f"only true where {one.field} has several values: {one.operand!r} and {other.operand!r}"
+        yield _warning("several_values", message, at, "is `or` meant, or a list of values?")
+    for test, why in logic.expensive(own):
+        place = marks.field(test.field) if test.field else marks.place("detection")
+        yield _warning("expensive_regex", f"the expression {str(test.operand)[:60]!r}: {why}", place)
+    for test in logic.unfiltered(own):
+        place = marks.field(test.field) if test.field else marks.place("detection")
+        message = f"no text must occur in {str(test.operand)[:60]!r}: it is tried on every value of the field"
+        yield _warning("unfiltered_regex", message, place)
+    for test, why in logic.unfit_operands(own):
+        yield _warning("wrong_type", why, marks.field(str(test.field)))
 
 
 def _fields(rule: Rule, marks: _Marks, written: Mapping[str, set[str] | None]) -> Iterator[Problem]:
@@ -271,6 +325,22 @@ def _duplicates(rules: Sequence[Rule]) -> Iterator[Problem]:
             first = meanings.setdefault(rule.predicate, rule)
             if first is not rule:
                 yield _warning("duplicate", f"the same condition stands already in {first.place}", rule.place)
+
+
+_REPLACES = {"obsolete": "replaces", "renamed": "was once", "merged": "takes in"}
+"""Kinds of `related` after which the other rule is not needed any more."""
+
+
+def _replaced(ruleset: Ruleset) -> Iterator[Problem]:
+    """Rules that run although another one says that it took their place."""
+    for rule in ruleset.rules:
+        for id_, kind in rule.related:
+            other = ruleset.by_id.get(id_)
+            if other is rule:
+                yield _warning("related", "it is related to itself", rule.place)
+            elif other is not None and kind in _REPLACES and not other.off and not rule.off:
+                message = f"{rule.title!r} ({rule.place}) {_REPLACES[kind]} this rule, and both run"
+                yield _warning("related", message, other.place, "leave one out in selection.yml")
 
 
 def orphans(folder: Path) -> list[Problem]:

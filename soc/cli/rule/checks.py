@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from soc.cli.output import Column
 from soc.cli.rule import Chosen, app
 from soc.cli.session import session
 from soc.errors import ExitCode, Severity
 
+if TYPE_CHECKING:
+    from soc.cli.session import Session
+    from soc.store.contract import Store
+
 
 @app.command("lint")
 def lint(files: Chosen = None) -> int:
-    """Check rules and their samples: valid Sigma, fields that are collected, playbooks, tags, duplicates.
+    """Check rules and their samples: valid Sigma, good habits, fields, logic, cost, playbooks, duplicates.
 
     Every finding is shown at once, with file, line and column. Exit code 1 when there is an error; warnings
-    alone are exit code 0. As JSON: {"valid": …, "problems": [{"path", "line", "kind", "message", …}]}.
+    alone are exit code 0. `detect: {lint: {KIND: error|warning|ignore}}` in soc.yml weighs them otherwise.
+
+    With a store (--store, or in soc.yml) it is asked which fields its events ever had. As JSON:
+    {"valid": …, "problems": [{"path", "line", "kind", "message", …}]}.
 
     Examples:
 
@@ -27,7 +36,7 @@ def lint(files: Chosen = None) -> int:
     from soc.detect import checks
 
     s = session()
-    count, problems = checks.lint_chosen(s.config, files or [])
+    count, problems = checks.lint_chosen(s.config, files or [], store=_store_there(s))
     valid = not any(problem.severity is Severity.ERROR for problem in problems)
     if s.out.format == "json" and s.out.fields is None:
         s.out.one({"valid": valid, "problems": rows(problems)})
@@ -38,6 +47,19 @@ def lint(files: Chosen = None) -> int:
         return ExitCode.FAILED
     s.say(f"{count} rule{'' if count == 1 else 's'}: {checks.tally(problems)}")
     return ExitCode.DONE if valid else ExitCode.FAILED
+
+
+def _store_there(s: Session) -> Store | None:
+    """The store that was named, if it is there: rules can be checked without one."""
+    from soc.errors import SocError
+
+    if s.config.origins.get("store") == "default":
+        return None
+    try:
+        return s.store(create=False)
+    except SocError as error:
+        s.say(f"without the store: {error}")
+        return None
 
 
 @app.command("test")

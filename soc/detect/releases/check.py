@@ -193,7 +193,7 @@ def _lint(
     from soc.playbook.library import playbooks_for
 
     began = time.monotonic()
-    found = lint(ruleset, collectors=collectors, playbooks=set(playbooks_for(config)))
+    found = lint(ruleset, collectors=collectors, playbooks=set(playbooks_for(config)), severities=config.lint)
     by_file: dict[str, list[Rule]] = {}
     for rule in chosen:
         by_file.setdefault(rule.path, []).append(rule)

@@ -199,7 +199,9 @@ def _require_sound(config: Config, rules: Ruleset) -> None:
 
     rules.require_sound()
     own = rules.select(lambda rule: rule.origin == "own" and not rule.off)
-    found = lint(own, collectors=collectors_for(config), playbooks=set(playbooks_for(config)))
+    found = lint(
+        own, collectors=collectors_for(config), playbooks=set(playbooks_for(config)), severities=config.lint
+    )
     errors = [problem for problem in found if problem.severity is Severity.ERROR]
     if errors:
         raise ContentError(errors, hint="correct them: soc rule lint")
