@@ -202,9 +202,16 @@ def test_public_rules_can_be_linted(data_folder: Path) -> None:
 def test_every_kind_of_finding_is_documented() -> None:
     """The documentation has the kinds that lint can give, and no others."""
     root = Path(__file__).parents[2]
-    sources = [root / "soc" / "detect" / name for name in ("lint.py", "samples.py", "ruleset.py")]
-    said = set(re.findall(r'(?:_warning|Problem)\(\s*"([a-z_]+)"', "".join(s.read_text() for s in sources)))
-    page = (root / "docs" / "rules.md").read_text()
+    sources = [
+        root / "soc" / "detect" / name for name in ("lint.py", "habits.py", "samples.py", "ruleset.py")
+    ]
+    said = set(
+        re.findall(
+            r'(?:_warning\(|Problem\(|_warn\(\s*document,)\s*"([a-z_]+)"',
+            "".join(s.read_text() for s in sources),
+        )
+    )
+    page = (root / "docs" / "writing-rules.md").read_text()
     table = re.findall(r"^\| (`.*?`) \| (?:error|warning)", page, re.MULTILINE)
     documented = set(re.findall(r"`([a-z_]+)`", " ".join(table)))
     assert said - {"missing", "unreadable", "empty"} == documented
