@@ -133,12 +133,135 @@ class Silence:
         return self.per
 
 
+@dataclass(frozen=True, slots=True)
+class Spike:
+    """`soc.spike`: more hits in an hour than `factor` times the median of the same hour of earlier weeks.
+
+    `weeks`: how many of them are looked at; two must be known, or the one that is asked for. `at_least`:
+    fewer hits than that are no spike. `per`: fields of which each combination of values is counted alone.
+    `sum`: a field whose numbers are added up instead of counting hits.
+    """
+
+    KEY: ClassVar[str] = "soc.spike"
+    SCHEMA: ClassVar[Schema] = {
+        "weeks": Param(schema.whole(1, 8)),
+        "factor": Param(schema.number(1, 1000)),
+        "at_least": Param(schema.whole(1)),
+        "per": Param(schema.names),
+        "sum": Param(schema.name),
+        "most": Param(schema.whole(1, 2_000)),
+    }
+    weeks: int = 4
+    factor: float = 3.0
+    at_least: int = 50
+    per: tuple[str, ...] = ()
+    sum: str = ""
+    most: int = 400
+
+    @property
+    def requirement(self) -> Predicate:
+        """Every field of `per` has a value, and what is added up is there."""
+        return _all((*self.per, *([self.sum] if self.sum else ())))
+
+    @property
+    def group_by(self) -> tuple[str, ...]:
+        """What is counted alone."""
+        return self.per
+
+    def odd(self, count: float, median: float) -> bool:
+        """Whether so many in an hour stand out."""
+        return count >= self.at_least and count > self.factor * median
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """`soc.flat`: fewer hits in an hour than `share` of the median of the same hour of earlier weeks.
+
+    As `Spike`; `at_least`: a median below that says nothing.
+    """
+
+    KEY: ClassVar[str] = "soc.flat"
+    SCHEMA: ClassVar[Schema] = {
+        "weeks": Param(schema.whole(1, 8)),
+        "share": Param(schema.number(0, 1)),
+        "at_least": Param(schema.whole(1)),
+        "per": Param(schema.names),
+        "sum": Param(schema.name),
+        "most": Param(schema.whole(1, 2_000)),
+    }
+    weeks: int = 4
+    share: float = 0.1
+    at_least: int = 50
+    per: tuple[str, ...] = ()
+    sum: str = ""
+    most: int = 400
+
+    @property
+    def requirement(self) -> Predicate:
+        """Every field of `per` has a value, and what is added up is there."""
+        return _all((*self.per, *([self.sum] if self.sum else ())))
+
+    @property
+    def group_by(self) -> tuple[str, ...]:
+        """What is counted alone."""
+        return self.per
+
+    def odd(self, count: float, median: float) -> bool:
+        """Whether so few in an hour stand out."""
+        return median >= self.at_least and count < self.share * median
+
+
+@dataclass(frozen=True, slots=True)
+class Rare:
+    """`soc.rare`: the value of `field` is in few of the hits of the detection.
+
+    `share`: in less than this part of them; `count`: in no more than so many. `over`: of how long, in whole
+    days (UTC). `at_least`: before so many hits were seen nothing is rare. `per`: fields of which each
+    combination of values is a world of its own. `most`: values remembered of each.
+    """
+
+    KEY: ClassVar[str] = "soc.rare"
+    SCHEMA: ClassVar[Schema] = {
+        "field": Param(schema.name, required=True),
+        "per": Param(schema.names),
+        "share": Param(schema.number(0, 0.5)),
+        "count": Param(schema.whole(1)),
+        "over": Param(schema.span),
+        "at_least": Param(schema.whole(1)),
+        "most": Param(schema.whole(100, 20_000)),
+    }
+    field: str
+    per: tuple[str, ...] = ()
+    share: float = 0.0
+    count: int = 0
+    over: int = 14 * DAY
+    at_least: int = 1_000
+    most: int = 5_000
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong with the parameters together."""
+        if bool(self.share) is bool(self.count):
+            return "either `share` or `count` is needed"
+        return "" if self.over % DAY == 0 else "`over` must be whole days"
+
+    @property
+    def requirement(self) -> Predicate:
+        """The field has a value, and those of `per`."""
+        return _all((self.field, *self.per))
+
+    @property
+    def group_by(self) -> tuple[str, ...]:
+        """Nothing: the entity of the event, as for any rule."""
+        return ()
+
+
 def _all(fields: tuple[str, ...]) -> Predicate:
     return And(tuple(Test(name, Op.EXISTS) for name in fields))
 
 
-Extension = NewTerm | Indicator | Silence
-_ALL = (NewTerm, Indicator, Silence)
+Extension = NewTerm | Indicator | Silence | Spike | Flat | Rare
+_ALL = (NewTerm, Rare, Spike, Flat, Silence, Indicator)
 KINDS: Mapping[str, Callable[..., Extension]] = {kind.KEY: kind for kind in _ALL}
 """Name of the setting to its extension."""
 

@@ -8,6 +8,7 @@ process alone.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from soc.store.contract import Document, Store, VersionConflictError, Write
 KIND = "beyond"
 """Kind of the documents."""
 ATTEMPTS = 30
+MOST_MARKS = 20_000
+_MARK = 8
 T = TypeVar("T")
 
 Change = Callable[[dict[str, Any] | None], tuple[dict[str, Any] | None, T]]
@@ -28,6 +31,37 @@ def digest(*parts: str) -> bytes:
     """8 bytes that stand for `parts`."""
     joined = "\0".join(parts).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(joined, digest_size=8).digest()
+
+
+class Marks:
+    """Which events were taken, by a hash of their ids: the last `most` of them, which is more than a crash
+    can repeat (`soc.detect.sweep.BATCH` for each sweeper at work).
+    """
+
+    def __init__(self, packed: str = "", most: int = MOST_MARKS) -> None:
+        raw = base64.b64decode(packed)
+        self._marks = dict.fromkeys(raw[at : at + _MARK] for at in range(0, len(raw), _MARK))
+        self._most = most
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+    def __contains__(self, event: str) -> bool:
+        return digest(event) in self._marks
+
+    def add(self, event: str) -> bool:
+        """Note an event; whether it was not noted before."""
+        mark = digest(event)
+        if mark in self._marks:
+            return False
+        self._marks[mark] = None
+        if len(self._marks) > self._most:
+            del self._marks[next(iter(self._marks))]
+        return True
+
+    def packed(self) -> str:
+        """As text."""
+        return base64.b64encode(b"".join(self._marks)).decode()
 
 
 class Memory:

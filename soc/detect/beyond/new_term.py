@@ -25,7 +25,7 @@ from functools import partial
 from typing import Any
 
 from soc.detect.beyond.extensions import DAY, NewTerm
-from soc.detect.beyond.memory import Memory, digest
+from soc.detect.beyond.memory import Marks, Memory, digest
 from soc.detect.beyond.stage import Tell, by_time, span_text, told
 from soc.detect.grouping import Hit, time_text
 from soc.detect.rule import Rule
@@ -38,11 +38,8 @@ LATE = 7 * DAY
 """How much later than the newest event a hit may come and still be decided."""
 MOST_COMBINATIONS = 32
 """Combinations looked at in one event whose fields have several values each."""
-MOST_TOLD = 20_000
-"""Reported hits that a shard remembers: more than a batch of any sweeper."""
 
 _ENTRY = struct.Struct("<8sqq")
-_MARK = 8
 _META = "meta"
 
 
@@ -51,14 +48,13 @@ class _Shard:
 
     def __init__(self, body: Mapping[str, Any] | None) -> None:
         self.spans: dict[bytes, list[list[int]]] = {}
-        self.told: dict[bytes, None] = {}
+        self.told = Marks()
         self.newest = 0
         self.forgotten = 0
         if body:
             for term, first, last in _ENTRY.iter_unpack(base64.b64decode(body["terms"])):
                 self.spans.setdefault(term, []).append([first, last])
-            marks = base64.b64decode(body["told"])
-            self.told = dict.fromkeys(marks[i : i + _MARK] for i in range(0, len(marks), _MARK))
+            self.told = Marks(body["told"])
             self.newest, self.forgotten = body["newest"], body["forgotten"]
 
     def body(self) -> dict[str, Any]:
@@ -66,7 +62,7 @@ class _Shard:
         packed = b"".join([_ENTRY.pack(term, *span) for term, spans in self.spans.items() for span in spans])
         return {
             "terms": base64.b64encode(packed).decode(),
-            "told": base64.b64encode(b"".join(self.told)).decode(),
+            "told": self.told.packed(),
             "newest": self.newest,
             "forgotten": self.forgotten,
         }
@@ -98,8 +94,6 @@ class _Shard:
             for term in by_age[:over]:
                 del self.spans[term]
             self.forgotten += over
-        while len(self.told) > MOST_TOLD:
-            del self.told[next(iter(self.told))]
 
 
 class NewTerms:
@@ -199,14 +193,13 @@ class NewTerms:
         before = shard.newest - LATE
         for number, term in seen:
             hit = hits[number]
-            mark = digest(hit.id)
-            if mark in shard.told:
+            if hit.id in shard.told:
                 new.append(number)
             elif hit.time < before:
                 late.append(number)
             elif shard.see(term, hit.time, self.wanted.within) and hit.time >= learnt:
                 new.append(number)
-                shard.told[mark] = None
+                shard.told.add(hit.id)
             if hit.time <= now:
                 shard.newest = max(shard.newest, hit.time)
         shard.prune(shard.newest - LATE - self.wanted.within, -(-self.wanted.most // SHARDS))

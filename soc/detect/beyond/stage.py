@@ -194,10 +194,25 @@ def _silence(shared: Shared, rule: Rule, extension: extensions.Silence) -> Evalu
     return Silences(shared.store, rule, extension, dry_run=shared.dry_run)
 
 
+def _seasons(shared: Shared, rule: Rule, extension: extensions.Spike | extensions.Flat) -> Evaluator:
+    from soc.detect.beyond.seasons import Seasons
+
+    return Seasons(shared.store, rule, extension, dry_run=shared.dry_run)
+
+
+def _rare(shared: Shared, rule: Rule, extension: extensions.Rare) -> Evaluator:
+    from soc.detect.beyond.rare import RareValues
+
+    return RareValues(shared.store, rule, extension, dry_run=shared.dry_run)
+
+
 _MAKERS: Mapping[type, Callable[..., Evaluator]] = {
     extensions.NewTerm: _new_term,
     extensions.Indicator: _indicator,
     extensions.Silence: _silence,
+    extensions.Spike: _seasons,
+    extensions.Flat: _seasons,
+    extensions.Rare: _rare,
 }
 
 
