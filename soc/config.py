@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soc.errors import ContentError, Problem, UsageError
+from soc.respond.severity import MAX_STEPS, Severity
 
 if TYPE_CHECKING:
     from soc.yamlio import YamlDocument
@@ -65,6 +66,7 @@ class Config:
     """The settings of one run. Paths are absolute; `origins` says where each value came from.
 
     `published`: sweeps use the rules that are published in the store instead of those in files.
+    `severity`: by how much systems and assets of the register raise the level of an alert.
     `placeholders`: values of `%name%` in rules, or the file that holds them. `lint`: kind of a finding of
     `soc rule lint` to what it weighs here (`error`, `warning`, `ignore`).
     `minutes_per_alert`: what an alert costs an analyst, for backtests (0: from what alerts took before).
@@ -81,6 +83,7 @@ class Config:
     state: Path = Path()
     retention: Mapping[str, int] = field(default_factory=lambda: {"standard": 365})
     published: bool = False
+    severity: Severity = field(default_factory=Severity)
     minutes_per_alert: int = 0
     placeholders: Mapping[str, tuple[str, ...] | Path] = field(default_factory=dict)
     lint: Mapping[str, str] = field(default_factory=dict)
@@ -140,7 +143,8 @@ _TOP = {
 }
 _STORE = {"target", "user", "password_file", "api_key_file", "ca", "space"}
 _SOURCE = {"name", "collector", "paths", "path", "timezone", "retention", "encoding", "host", "shift"}
-_DETECT = {"rules", "placeholders", "lint"}
+_DETECT = {"rules", "placeholders", "lint", "severity"}
+_SEVERITY = {"levels", "criticality"}
 SEVERITIES = ("error", "warning", "ignore")
 _CONTENT = {"collectors", "rules", "playbooks"}
 
@@ -322,6 +326,7 @@ def examine(
         placeholders=_placeholders(reader, data.get("detect")),
         published=_published(reader, data.get("detect")),
         lint=_severities(reader, data.get("detect")),
+        severity=_severity(reader, data.get("detect")),
         minutes_per_alert=reader.whole(data.get("minutes_per_alert"), 0, "minutes_per_alert"),
         origins=origins,
     )
@@ -385,6 +390,33 @@ def _severities(reader: _Reader, data: Any) -> dict[str, str]:
         else:
             reader.problem(f"one of {', '.join(SEVERITIES)} is expected here", "detect", "lint", kind)
     return out
+
+
+def _severity(reader: _Reader, data: Any) -> Severity:
+    """Steps by which the level of an alert is raised; what is not named keeps its default."""
+    from soc.respond.register import Criticality
+
+    at = ("detect", "severity")
+    settings = reader.mapping(data.get("severity") if isinstance(data, dict) else None, _SEVERITY, *at)
+    known = Severity()
+    levels, criticality = dict(known.levels), dict(known.criticality)
+    for name, value in reader.mapping(settings.get("levels"), None, *at, "levels").items():
+        if str(name) not in {"1", "2", "3", "4", "5"}:
+            reader.problem("the levels of systems are 1 to 5", *at, "levels", name)
+        else:
+            levels[int(name)] = _steps(reader, value, *at, "levels", name)
+    names = {str(c) for c in Criticality}
+    for name, value in reader.mapping(settings.get("criticality"), names, *at, "criticality").items():
+        criticality[str(name)] = _steps(reader, value, *at, "criticality", name)
+    return Severity(levels, criticality)
+
+
+def _steps(reader: _Reader, value: Any, *at: str | int) -> int:
+    steps = reader.whole(value, 0, *at)
+    if not 0 <= steps <= MAX_STEPS:
+        reader.problem(f"0 to {MAX_STEPS} levels are expected here: an alert is never lowered", *at)
+        return 0
+    return steps
 
 
 def _placeholders(reader: _Reader, data: Any) -> dict[str, tuple[str, ...] | Path]:

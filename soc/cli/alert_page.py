@@ -138,6 +138,8 @@ def _pairs(view: AlertView) -> Iterator[tuple[str, str]]:
         level = f"level {system['level']}" if system["level"] else "level not determined"
         owner = f", owner {system['owner']}" if system["owner"] else ""
         yield "system", f"{system['name']} ({level}{owner})"
+    if raised := body.get("raised"):
+        yield "raised", f"from {raised['from']}: {raised['why']}"
     for name, values in body["about"].items():
         if name not in body["group"] and name not in _SKIPPED:
             yield name, as_text(values)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from soc.detect.grouping import Burst, GroupState, time_text
 from soc.detect.releases.published import shown_path
 from soc.event import timestamp
+from soc.respond.severity import LEVELS
 from soc.store.contract import Document, Store
 
 if TYPE_CHECKING:
     from soc.detect.rule import Rule
     from soc.event import Event
-    from soc.respond.register import Register
+    from soc.respond.register import Asset, Register
 
 TRIAGE = "triage"
 MAX_TEXT = 65_536
@@ -31,7 +32,6 @@ def alert_body(
         "id": burst.id,
         "full": burst.full,
         "rule": rule_body(rule),
-        "level": rule.level,
         "title": f"{rule.title} (many more)" if state.overflow else rule.title,
         "group": state.group,
         "entity": ", ".join(value for value in state.group.values() if value),
@@ -39,6 +39,7 @@ def alert_body(
         "created": timestamp(datetime.now(UTC)),
         "previous": _previous(store, state, burst),
         **_counted(burst, revision, register),
+        **_level(rule.level, burst.about, register),
     }
 
 
@@ -46,7 +47,12 @@ def extended(
     body: Mapping[str, Any], burst: Burst, revision: int, *, register: Register | None
 ) -> dict[str, Any]:
     """An alert with what was counted since; what it said of rule and group stays."""
-    return {**body, **_counted(burst, revision, register)}
+    drawn = {**body, **_counted(burst, revision, register)}
+    level = _level(str(body["rule"]["level"]), burst.about, register)
+    # what was raised stays raised, also when the register does not list the machine any more
+    if level["raised"] and LEVELS.index(level["level"]) > LEVELS.index(str(body["level"])):
+        drawn.update(level)
+    return drawn
 
 
 def is_drawn(body: Mapping[str, Any], burst: Burst, revision: int) -> bool:
@@ -102,14 +108,25 @@ def _previous(store: Store, state: GroupState, burst: Burst) -> list[dict[str, A
     return out
 
 
-def _system(about: Mapping[str, list[Any]], register: Register | None) -> dict[str, Any] | None:
-    """The system that the alert's machines belong to, by the register; None where it is not listed."""
-    if register is None:
-        return None
+def _level(level: str, about: Mapping[str, list[Any]], register: Register | None) -> dict[str, Any]:
+    """The level of an alert of a rule, and from which and why it was raised (None: it was not)."""
+    raised = register.severity.raised(level, _assets(about, register)) if register else None
+    if raised is None:
+        return {"level": level, "raised": None}
+    return {"level": raised.level, "raised": {"from": level, "why": raised.why}}
+
+
+def _assets(about: Mapping[str, list[Any]], register: Register) -> list[Asset]:
+    """The assets that an alert is about: by host, else by the addresses it went to, came from."""
     found = [register.asset_for(host=str(host)) for host in about.get("host.name", ())]
     for name in ("destination.ip", "source.ip"):
         found += [register.asset_for(ip=str(ip)) for ip in about.get(name, ())]
-    asset = next((a for a in found if a), None)
+    return [asset for asset in found if asset]
+
+
+def _system(about: Mapping[str, list[Any]], register: Register | None) -> dict[str, Any] | None:
+    """The system that the alert's machines belong to, by the register; None where it is not listed."""
+    asset = next(iter(_assets(about, register)), None) if register else None
     if asset is None:
         return None
     return {

@@ -65,7 +65,7 @@ class SweepJob:
         self.keep_going = keep_going
         self.dry_run = dry_run
         self.name = position_name(folders)
-        self.register = load_register(config.register)
+        self.register = load_register(config.register, config.severity)
         self._say = say
         self._said = ""
         if published is None:

@@ -27,6 +27,7 @@ from typing import Any
 
 from soc import yamlio
 from soc.errors import ContentError, Place, Problem
+from soc.respond.severity import Severity
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -66,12 +67,16 @@ class Asset:
 
 @dataclass(slots=True)
 class Register:
-    """Systems and assets with the two ways to find one. `problems` are warnings; errors are raised."""
+    """Systems and assets with the two ways to find one, and what they mean for the level of an alert.
+
+    `problems` are warnings; errors are raised.
+    """
 
     systems: dict[str, System] = field(default_factory=dict)
     assets: list[Asset] = field(default_factory=list)
     path: str = ""
     problems: list[Problem] = field(default_factory=list)
+    severity: Severity = field(default_factory=Severity)
     _hosts: dict[str, Asset] = field(default_factory=dict)
     _short: dict[str, Asset | None] = field(default_factory=dict)
     _networks: dict[tuple[int, int], dict[int, Asset]] = field(default_factory=dict)
@@ -140,8 +145,11 @@ def normal_host(name: str) -> str:
     return name.strip().rstrip(".").lower()
 
 
-def load_register(path: Path | None) -> Register:
-    """The register in a YAML or CSV file; an empty one for None. Raises `ContentError` with all problems."""
+def load_register(path: Path | None, severity: Severity | None = None) -> Register:
+    """The register in a YAML or CSV file; an empty one for None. Raises `ContentError` with all problems.
+
+    `severity`: how it raises the level of alerts.
+    """
     if path is None:
         return Register()
     if not path.is_file():
@@ -151,6 +159,7 @@ def load_register(path: Path | None) -> Register:
     register, problems = read(path)
     if problems:
         raise ContentError(problems, hint="correct it, then: soc register list")
+    register.severity = severity or register.severity
     return register
 
 
