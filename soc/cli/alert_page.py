@@ -133,6 +133,8 @@ def _pairs(view: AlertView) -> Iterator[tuple[str, str]]:
         yield "where" if not body["overflow"] else "", f"{name} {value or '(none)'}"
     if body["overflow"]:
         yield "where", "many entities: the rule fired on too many at once to open an alert for each"
+    if body.get("backfill"):
+        yield "backfill", "opened for the past by soc sweep backfill"
     system = body.get("system")
     if system:
         level = f"level {system['level']}" if system["level"] else "level not determined"

@@ -17,6 +17,7 @@ from soc.cli.session import Session, session
 from soc.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from soc.detect.backfill import Window
     from soc.detect.sweep import Start, SweepResult
     from soc.detect.sweep_job import SweepJob
 
@@ -146,7 +147,10 @@ def show_ledger(
 ) -> None:
     """Show what each rule has seen, matched, could not decide, and what it is blind to.
 
-    A rule that is blind reads fields that were never filled here: that it is silent says nothing.
+    A rule that is blind reads fields that were never filled here: that it is silent says nothing. HIDDEN
+    counts the hits that exceptions hid, LATE those that came too late for a correlation. UNSEEN is how many
+    events of the store this version of the rule has not seen, because it is newer, or was not among the
+    rules for a while; `soc sweep backfill RULE --gaps` fills that in.
 
     Examples:
 
@@ -156,6 +160,7 @@ def show_ledger(
     """
     from soc.cli.sweep_report import ledger_rows
     from soc.detect import ledger
+    from soc.detect.gaps import Gaps
 
     s = session()
     columns = [
@@ -165,10 +170,111 @@ def show_ledger(
         Column("seen", right=True),
         Column("matched", right=True),
         Column("undecided", right=True),
+        Column("hidden", right=True),
+        Column("late", right=True),
+        Column("unseen", right=True),
         Column("blind", wide=True),
     ]
-    rows = ledger_rows(ledger.by_rule(s.store(create=False)), rule, everything=everything)
+    store = s.store(create=False)
+    rows = list(ledger_rows(ledger.by_rule(store), rule, Gaps(store), everything=everything))
     s.out.rows(rows, columns, empty="the ledger has nothing on this: soc sweep --once")
+    if s.out.is_table and rule and any(row["unseen"] and row["current"] for row in rows):
+        s.say(f"to fill in what was not seen: soc sweep backfill {rows[0]['rule']} --gaps --dry-run")
+
+
+@app.command("backfill")
+def backfill(
+    rules: Annotated[
+        list[str], typer.Argument(metavar="RULE...", help="Id, its beginning, or name of a rule")
+    ],
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="Events from then on: 7d, 2026-03-02, beginning")
+    ] = "",
+    until: Annotated[str, typer.Option("--until", metavar="TIME", help="Only events before then")] = "",
+    folders: Annotated[
+        list[Path] | None,
+        typer.Option("--rules", metavar="DIR", help="Rules to use instead of the configured ones"),
+    ] = None,
+    gaps: Annotated[bool, typer.Option("--gaps", help="All that they have not seen, of any time")] = False,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Note on new alerts that people are to be notified")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Open many alerts without asking")] = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Raise the alerts that rules would have raised in the past, had they been there.
+
+    Only events that the present version of a rule has not seen are read, so doing it twice adds nothing, and
+    the running sweep goes on undisturbed. Hits in the window of an alert that is there are counted on it.
+    New alerts are marked (`soc alert list backfill:true`), and nobody is notified unless --notify.
+    Exceptions hold as they do for new events, each up to its expiry. When it is interrupted, the same command
+    goes on from there.
+
+    Examples:
+
+    soc sweep backfill web_log4shell --since 7d --dry-run
+
+    soc sweep backfill web_log4shell web_shell_upload --since 2026-03-02 --until 2026-03-09
+
+    soc sweep backfill 5f2c --gaps --yes
+    """
+    from soc.cli.progress import bar
+    from soc.cli.signals import stop_requests
+    from soc.cli.sweep_report import backfill_line, forecast, summary
+    from soc.detect import catalogue
+    from soc.detect.backfill import Backfill
+    from soc.detect.sweep_job import ASK_ALERTS, ASK_EVENTS, SweepJob
+
+    window = _window(since, until, gaps=gaps)
+    s = session()
+    places = _existing(folders or [])
+    job = SweepJob(s.config, s.store(create=False), folders=places, dry_run=dry_run, say=s.say)
+    chosen = {rule.id: rule for rule in (catalogue.find(job.rules.rules, name) for name in rules)}
+    work = Backfill(
+        job.store,
+        list(chosen.values()),
+        window,
+        name=job.name,
+        register=job.register,
+        dry_run=dry_run,
+        notify=notify,
+        commit=job.rules.commit,
+    )
+    expected = work.estimate()
+    s.say(forecast(expected))
+    if not dry_run and (expected.events > ASK_EVENTS or expected.expected_alerts > ASK_ALERTS):
+        s.confirm("Open these alerts?", yes=yes)
+    done = 0
+    with stop_requests() as stopping, bar(s, "events") as tick:
+
+        def progress(more: int) -> None:
+            nonlocal done
+            done += more
+            tick(done, work.numbers)
+
+        result = work.run(stop=lambda: stopping.asked, progress=progress)
+    if s.out.is_table and s.fields is None:
+        s.say(backfill_line(result, dry_run=dry_run))
+    else:
+        s.out.one(summary(result))
+    return ExitCode.PARTLY_DONE if result.stopped else ExitCode.DONE
+
+
+def _window(since: str, until: str, *, gaps: bool) -> Window:
+    from soc.detect.backfill import Window
+    from soc.timing import parse_when
+
+    if gaps == bool(since or until):
+        raise UsageError(
+            "say from when on, or --gaps for all that was not seen", hint="soc sweep backfill RULE --since 7d"
+        )
+    if until and not since:
+        raise UsageError("--until goes with --since", hint="--since beginning --until 2026-03-02")
+    begin = None if gaps or since == "beginning" else parse_when(since)
+    end = parse_when(until) if until else None
+    if begin and end and begin >= end:
+        raise UsageError("--since is not before --until: no event lies between them")
+    return Window(begin, end)
 
 
 def _existing(folders: list[Path]) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from soc.cli.times import brief, narrow
 
 if TYPE_CHECKING:
+    from soc.detect.gaps import Gaps
     from soc.detect.ledger import RuleSeen
     from soc.detect.places import Place
     from soc.detect.sweep import Estimate, Left, SweepResult, SweepStatus
@@ -125,6 +126,21 @@ def forecast(expected: Estimate) -> str:
     )
 
 
+def backfill_line(result: SweepResult, *, dry_run: bool) -> str:
+    """What a backfill did, for a person."""
+    head = "would be: " if dry_run else ""
+    out = [head + line(result), *result.notes]
+    if result.stopped:
+        out.append("stopped; the same command goes on from there")
+    if result.alerts.overflowed:
+        out.append(
+            f"{many(result.alerts.overflowed, 'hit')} went to an overflow alert: too many alerts of one rule"
+        )
+    if result.alerts.opened and not dry_run:
+        out.append("next: soc alert list backfill:true")
+    return "\n".join(out)
+
+
 def status_rows(found: Iterable[SweepStatus], *, people: bool) -> Iterator[dict[str, Any]]:
     """Positions as rows; `people`: times in the viewer's zone, and numbers of things instead of lists."""
     for position in found:
@@ -135,9 +151,11 @@ def status_rows(found: Iterable[SweepStatus], *, people: bool) -> Iterator[dict[
         yield row
 
 
-def ledger_rows(found: Sequence[RuleSeen], rule: str, *, everything: bool) -> Iterator[dict[str, Any]]:
-    """The ledger as rows, of the rules that are asked for."""
+def ledger_rows(
+    found: Sequence[RuleSeen], rule: str, gaps: Gaps, *, everything: bool
+) -> Iterator[dict[str, Any]]:
+    """The ledger as rows, of the rules that are asked for, with what each has not seen."""
     for entry in found:
         wanted = not rule or rule == entry.rule or rule.lower() in entry.title.lower()
         if wanted and (everything or entry.current):
-            yield asdict(entry)
+            yield {**asdict(entry), "unseen": gaps.size(entry.rule, entry.version)}

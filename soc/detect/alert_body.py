@@ -36,6 +36,8 @@ def alert_body(
         "group": state.group,
         "entity": ", ".join(value for value in state.group.values() if value),
         "overflow": state.overflow,
+        "backfill": burst.backfill is not None,
+        "notify": burst.backfill is None or burst.backfill["notify"],
         "created": timestamp(datetime.now(UTC)),
         "previous": _previous(store, state, burst),
         **_counted(burst, revision, register),

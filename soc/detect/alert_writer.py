@@ -183,6 +183,7 @@ class AlertWriter:
     ) -> None:
         self.store = store
         self.register = register
+        self.backfilled: dict[str, bool] | None = None
         self.max_opened = max_opened
         self._documents = _Documents(store, dry_run=dry_run)
         self._states: OrderedDict[str, tuple[int, GroupState]] = OrderedDict()
@@ -303,6 +304,8 @@ class AlertWriter:
         for key, waiting in pending.items():
             state, version = self._state(key, waiting)
             taken = state.take(waiting.hits, self._open_alert, replay=batch.replay, lane=batch.lane)
+            for burst in taken.opened:
+                burst.backfill = self.backfilled
             plans.append(_Plan(key, waiting.rule, state, version, taken))
         batch.fence()
         again = self._count([plan for plan in plans if plan.state.dirty])

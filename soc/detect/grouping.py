@@ -140,7 +140,8 @@ def group_key(rule_id: str, group: Mapping[str, str]) -> str:
 class Burst:
     """One alert as its group knows it.
 
-    Times in microseconds since 1970; `full` is the whole hash that `id` is the beginning of.
+    Times in microseconds since 1970; `full` is the whole hash that `id` is the beginning of. `backfill`: it
+    was opened for the past (`soc.detect.backfill`), and whether to notify.
     """
 
     id: str
@@ -153,6 +154,7 @@ class Burst:
     about: dict[str, list[Any]] = field(default_factory=dict)
     versions: list[str] = field(default_factory=list)
     inexact: bool = False
+    backfill: dict[str, bool] | None = None
 
     def holds(self, time: int, window: int) -> bool:
         """Whether a hit at `time` belongs here: the alert still spans less than the window with it."""

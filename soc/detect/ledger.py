@@ -11,12 +11,14 @@ alert can still be explained.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soc.detect.ranges import Span, grown, union
 from soc.event import timestamp
 from soc.store.contract import WHOLE, Store, VersionConflictError, Write
 
@@ -29,6 +31,7 @@ POSITION_PART = "position_part"
 RUN = "run"
 """Instead of a part of the feed: what belongs to none."""
 MAX_NOTES = 100
+MAX_RANGES = 500
 MAX_TEXT = 1_000_000
 """Characters of a rule's file that are kept."""
 _WRITE_AT_ONCE = 200
@@ -39,8 +42,9 @@ class Tally:
     """What one rule set has done on one day (UTC) in one part of the feed.
 
     `rules`: id to [matched, undecided], for rules where one of them is above 0. `late`: hits that came too
-    late for a correlation. `hidden`: id of an exception to rule to [hits hidden, those of them that came
-    after the expiry, time of the latest].
+    late for a correlation, `late_by`: the same by rule. `hidden`: id of an exception to rule to [hits hidden,
+    those of them that came after the expiry, time of the latest]. `ranges`: which events of its part it has
+    seen (`Span` as a list).
     """
 
     day: str
@@ -57,6 +61,8 @@ class Tally:
     notes: list[str] = field(default_factory=list)
     hidden: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     part: str = ""
+    late_by: dict[str, int] = field(default_factory=dict)
+    ranges: list[list[str | int]] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -76,7 +82,13 @@ class Tally:
         """A tally to go on with, while this one stays as it is."""
         rules = {rule: list(counts) for rule, counts in self.rules.items()}
         hidden = {e: {rule: list(seen) for rule, seen in by.items()} for e, by in self.hidden.items()}
-        mutable = {"rules": rules, "blind": dict(self.blind), "notes": list(self.notes), "hidden": hidden}
+        mutable = {
+            "late_by": dict(self.late_by),
+            "rules": rules,
+            "blind": dict(self.blind),
+            "notes": list(self.notes),
+            "hidden": hidden,
+        }
         return Tally.load({**self.body(), **mutable})
 
     def count(self, rule: str, *, matched: int = 0, undecided: int = 0) -> None:
@@ -93,6 +105,13 @@ class Tally:
         seen[0] += 1
         seen[1] += late
         seen[2] = max(seen[2], time)
+
+    def saw(self, span: Span) -> None:
+        """Add a range of the feed; within a bound, at which the oldest are forgotten and show as gaps."""
+        self.ranges = grown(self.ranges, span)
+        if len(self.ranges) > MAX_RANGES:
+            merged = union(Span(*one) for one in self.ranges)  # type: ignore[arg-type]  # plain data
+            self.ranges = [list(one) for one in merged[-MAX_RANGES:]]
 
     def note(self, text: str, now: datetime) -> None:
         """Write down something out of the ordinary, within a bound."""
@@ -111,7 +130,10 @@ def tally_id(day: str, ruleset: str, position: str, part: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RuleSeen:
-    """The ledger of one version of a rule. `blind` says why it could see nothing ("" when it could)."""
+    """The ledger of one version of a rule. `blind` says why it could see nothing ("" when it could).
+
+    `hidden`: hits that exceptions hid; `late`: those that came too late for a correlation.
+    """
 
     rule: str
     version: str
@@ -124,6 +146,8 @@ class RuleSeen:
     first_day: str
     last_day: str
     current: bool
+    hidden: int = 0
+    late: int = 0
 
 
 def ruleset_id(rules: Sequence[Rule]) -> str:
@@ -223,9 +247,14 @@ def by_rule(store: Store) -> list[RuleSeen]:
         if tally.ruleset not in listed:
             document = store.read(RULESET, tally.ruleset)
             listed[tally.ruleset] = document.body["rules"] if document else {}
+        hidden: Counter[str] = Counter()
+        for by_exception in tally.hidden.values():
+            hidden.update({rule: counts[0] for rule, counts in by_exception.items()})
         for rule, version in listed[tally.ruleset].items():
-            known = facts.setdefault((rule, version), [0, 0, 0, "", tally.day, tally.day])
+            known = facts.setdefault((rule, version), [0, 0, 0, "", tally.day, tally.day, 0, 0])
             matched, undecided = tally.rules.get(rule, (0, 0))
+            known[6] += hidden.get(rule, 0)
+            known[7] += tally.late_by.get(rule, 0)
             known[0] += tally.events
             known[1] += matched
             known[2] += undecided
@@ -234,7 +263,7 @@ def by_rule(store: Store) -> list[RuleSeen]:
             known[4], known[5] = min(known[4], tally.day), max(known[5], tally.day)
             latest[rule] = max(latest.get(rule, ("", "")), (tally.day, version))
     out = []
-    for (rule, version), (seen, matched, undecided, blind, first, last) in facts.items():
+    for (rule, version), (seen, matched, undecided, blind, first, last, hidden_, late) in facts.items():
         document = store.read(RULE_VERSION, version_id(rule, version))
         about = document.body if document else {}
         out.append(
@@ -250,6 +279,8 @@ def by_rule(store: Store) -> list[RuleSeen]:
                 first_day=first,
                 last_day=last,
                 current=latest[rule][1] == version,
+                hidden=hidden_,
+                late=late,
             )
         )
     return sorted(out, key=lambda r: (r.title.lower(), r.first_day, r.version))

@@ -21,13 +21,15 @@ from soc.detect.grouping import Hit
 @dataclass(slots=True)
 class Staged:
     """What a stage leaves: the hits that go on to the next stage and at last to the alert writer; what it
-    wrote itself. `late`: hits that came too late to be looked at; `undecided`: rule id to undecided hits;
-    `held`: rule id to hits of its detection that its own extension did not let count (below 0: it made some).
+    wrote itself. `late`: hits that came too late to be looked at (`late_by`: by rule); `undecided`: rule id
+    to undecided hits; `held`: rule id to hits of its detection that its own extension did not let count
+    (below 0: it made some).
     """
 
     hits: list[Hit]
     written: Written = field(default_factory=Written)
     late: int = 0
+    late_by: dict[str, int] = field(default_factory=dict)
     undecided: dict[str, int] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -30,6 +30,7 @@ from soc.detect.leases import Worker
 from soc.detect.ledger import Tally
 from soc.detect.places import Held, LostError, Place, Places, fresh
 from soc.detect.predicate import EVERYTHING, Verdict
+from soc.detect.ranges import Span
 from soc.detect.sight import Sight
 from soc.detect.sweep_status import SweepStatus as SweepStatus  # what sweeping leaves to be seen
 from soc.detect.sweep_status import keep_worker
@@ -39,9 +40,11 @@ from soc.event import timestamp
 from soc.store.contract import WHOLE, FeedBatch, Position, Store, StoredEvent
 
 if TYPE_CHECKING:
-    from soc.detect.matcher import Matcher
+    from soc.detect.backfill import Reading
+    from soc.detect.matcher import Match, Matcher
     from soc.detect.rule import Rule
     from soc.detect.stage import Stage, Staged
+    from soc.event import Event
     from soc.respond.register import Register
 
 NAME = "sweep"
@@ -52,6 +55,8 @@ PATIENCE = 10.0
 """Seconds to wait for another sweep that is at work on what is left."""
 LOOK_AGAIN = 0.25
 """Seconds between two looks at what another sweep is doing."""
+FIRST = -1
+"""Before every number of a new history of a part."""
 BEAT_EVENTS = 250
 """After how many events of a batch a sweep looks at whether it must show that it is alive."""
 SAMPLE = 5_000
@@ -185,6 +190,7 @@ class Sweeper:
         self._sight = Sight(store)
         self._places = Places(store, name, self.worker, dry_run=dry_run)
         self._published = False
+        self._only: set[str] | None = None
 
     def run(
         self,
@@ -293,10 +299,27 @@ class Sweeper:
             result.hidden += len(hidden)
         return hits
 
-    def write(self, hits: list[Hit], held: Held, tally: Tally, result: SweepResult) -> Written:
+    def matches(self, event: Event) -> list[Match]:
+        """What the rules say of one event."""
+        return [found for found in self._matcher.match(event) if not found.rule.hides]
+
+    def open_alerts_of_the_past(self, rules: set[str], notify: bool, max_opened: int) -> None:
+        """Only alerts of these rules, marked, and at most so many of each (see `soc.detect.backfill`)."""
+        from soc.detect.correlate.stage import CorrelationStage
+
+        self._only = rules
+        self._writer.backfilled = {"notify": notify}
+        self._writer.max_opened = max_opened
+        for stage in self.stages:
+            if isinstance(stage, CorrelationStage):
+                stage.book.backfilled = {"notify": notify}
+
+    def write(self, hits: list[Hit], held: Held | Reading, tally: Tally, result: SweepResult) -> Written:
         """Pass hits through the stages and write the alerts of what they leave."""
         for stage in self.stages:
             hits = _staged(stage.take(hits, replay=held.again), tally, result)
+        if self._only is not None:
+            hits = [hit for hit in hits if hit.rule.id in self._only]
         lane = held.key if self.name == NAME else f"{self.name}|{held.key}"
         return self._writer.write(_loud(hits, result), replay=held.again, lane=lane, fence=held.fence)
 
@@ -461,6 +484,8 @@ class _Run:
         tally.events += len(events)
         moved = self.store.split(batch.position).get(held.key)
         if moved is not None:
+            if not (held.replay and held.replay["since"]):
+                tally.saw(_span(self.store, held.position, moved))
             held.move(moved, back=bool(batch.notes))
         held.commit(
             ledger=tally.body(),
@@ -517,6 +542,8 @@ def _staged(staged: Staged, tally: Tally, result: SweepResult) -> list[Hit]:
     result.alerts.add(staged.written)
     result.late += staged.late
     tally.late += staged.late
+    for rule, late in staged.late_by.items():
+        tally.late_by[rule] = tally.late_by.get(rule, 0) + late
     for rule, undecided in staged.undecided.items():
         tally.count(rule, undecided=undecided)
         result.undecided += undecided
@@ -541,6 +568,13 @@ def _wanted(replay: Mapping[str, Any] | None, events: list[StoredEvent]) -> list
     """The events that a reading is about."""
     since = replay["since"] if replay else ""
     return [e for e in events if str(e.event.get("@timestamp", "")) >= since] if since else events
+
+
+def _span(store: Store, before: Position | None, after: Position) -> Span:
+    """The events between two positions of a part."""
+    start = store.reached(before or store.beginning())
+    history, end = store.reached(after)
+    return Span(history, start.number if start.history in ("", history) else FIRST, end)
 
 
 def _opened(places: Iterable[Place]) -> dict[str, int]:

@@ -260,12 +260,13 @@ class Store(ABC):
         since: datetime | None = None,
         until: datetime | None = None,
         parts: Collection[str] | None = None,
+        end: Position | None = None,
     ) -> Iterator[FeedBatch]:
         """Events committed after `position`, each exactly once, in batches of at most `limit`.
 
         Ends when it has caught up with what was acknowledged at the start of the call. The position of
         the last batch is where to go on; a batch without events may still move it. `parts`: only these
-        parts of the feed; positions then hold these alone.
+        parts of the feed; positions then hold these alone. `end`: no further than this position.
 
         `narrow`: events on which this predicate is certainly neither true nor undecided may be passed over;
         the batches count them. What comes is not decided: whoever asked evaluates the predicate. `since`,
@@ -299,6 +300,10 @@ class Store(ABC):
     @abstractmethod
     def join(self, positions: Iterable[Position]) -> Position:
         """The opposite of `split`; of none, the beginning."""
+
+    @abstractmethod
+    def position_at(self, part: str, reached: Reached) -> Position:
+        """The position of one part that has reached this number; the opposite of `reached`."""
 
     @abstractmethod
     def reached(self, position: Position) -> Reached:

@@ -122,9 +122,10 @@ class ElasticStore(Store):
         since: datetime | None = None,
         until: datetime | None = None,
         parts: Collection[str] | None = None,
+        end: Position | None = None,
     ) -> Iterator[FeedBatch]:
         """See `Store.feed`."""
-        return self._feed.read(position, limit, Narrow(narrow, since, until), parts)
+        return self._feed.read(position, limit, Narrow(narrow, since, until), parts, end)
 
     def parts(self, position: Position) -> list[Part]:
         """See `Store.parts`: the shards of all indices."""
@@ -137,6 +138,10 @@ class ElasticStore(Store):
     def join(self, positions: Iterable[Position]) -> Position:
         """See `Store.join`."""
         return self._feed.join(positions)
+
+    def position_at(self, part: str, reached: Reached) -> Position:
+        """See `Store.position_at`."""
+        return self._feed.position_at(part, reached)
 
     def reached(self, position: Position) -> Reached:
         """See `Store.reached`."""

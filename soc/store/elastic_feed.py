@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -163,6 +163,10 @@ class Feed:
         """One position of all shards."""
         return _position({key: value for one in positions for key, value in _shards_of(one).items()})
 
+    def position_at(self, part: str, reached: Reached) -> Position:
+        """The position of a shard that has reached a number."""
+        return _position({part: [reached.history, reached.number, part]})
+
     def reached(self, position: Position) -> Reached:
         """The history and the number of the one shard of a position; before everything for none."""
         history, number, _ = next(iter(_shards_of(position).values()), ("", -1, ""))
@@ -174,6 +178,7 @@ class Feed:
         limit: int,
         narrow: Narrow | None = None,
         parts: Collection[str] | None = None,
+        end: Position | None = None,
     ) -> Iterator[FeedBatch]:
         """Batches from `position` up to what was acknowledged when this was called."""
         done = _shards_of(position)
@@ -181,6 +186,8 @@ class Feed:
         if parts is not None:
             shards = [shard for shard in shards if shard.key in parts]
             done = {key: value for key, value in done.items() if key in parts}
+        if end is not None:
+            shards = [_cut(shard, _shards_of(end).get(shard.key)) for shard in shards]
         notes = self._forget(done, {s.key for s in shards})
         work = []
         for shard in shards:
@@ -382,6 +389,12 @@ def _numbers(after: int, upto: int) -> Query:
 
 class _ShardFailedError(Exception):
     """One shard cannot be read now."""
+
+
+def _cut(shard: Shard, end: list[Any] | None) -> Shard:
+    """A shard as if nothing came after a position; with none, as if there was nothing."""
+    last = end[1] if end and end[0] == shard.history else -1
+    return replace(shard, checkpoint=min(shard.checkpoint, last), newest=min(shard.newest, last))
 
 
 def _shards_of(position: Position) -> dict[str, list[Any]]:

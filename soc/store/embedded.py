@@ -221,6 +221,7 @@ class EmbeddedStore(Store):
         since: datetime | None = None,
         until: datetime | None = None,
         parts: Collection[str] | None = None,
+        end: Position | None = None,
     ) -> Iterator[FeedBatch]:
         """As `Store.feed`; a batch is smaller than `limit` where events are large."""
         if parts is not None and WHOLE not in parts:
@@ -230,7 +231,10 @@ class EmbeddedStore(Store):
             _MAX if until is None else _millisecond(until),
         )
         needles = Needles() if narrow is None else Needles.of(narrow)
-        return self._feed(position, self._last(), max(1, min(limit, MAX_BATCH)), needles, times)
+        last = self._last()
+        if end is not None:
+            last = min(last, self.reached(end).number)
+        return self._feed(position, last, max(1, min(limit, MAX_BATCH)), needles, times)
 
     def weight(self, narrow: Predicate) -> float | None:
         """As `Store.weight`: bodies are read all the same, and looked through for the needles."""
@@ -252,6 +256,11 @@ class EmbeddedStore(Store):
     def join(self, positions: Iterable[Position]) -> Position:
         """As `Store.join`."""
         return next(iter(positions), None) or self.beginning()
+
+    def position_at(self, part: str, reached: Reached) -> Position:
+        """As `Store.position_at`."""
+        del part
+        return self._position(reached.number)
 
     def reached(self, position: Position) -> Reached:
         """As `Store.reached`."""

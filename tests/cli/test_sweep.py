@@ -283,3 +283,76 @@ def test_three_at_once_share(store: Store, rules: Path) -> None:
     assert codes == [0, 0, 0], said
     run(store, rules, "--once").ok()
     assert sum(counts(store).values()) == 20_000
+
+
+class TestBackfill:
+    def late(self, store: Store, rules: Path) -> None:
+        """A store that was swept, and a rule that comes afterwards."""
+        run(store, rules, "--once").ok()
+        fill(store, 6)
+        run(store, rules, "--once").ok()
+        (rules / "late.yml").write_text(
+            RULE.format(id=ID.replace("1", "2"), text="id").replace("A command", "Another")
+        )
+
+    def test_from_dry_run_to_alerts(self, store: Store, rules: Path) -> None:
+        """It says what would be, then does it, then has nothing more to do; alerts are marked."""
+        self.late(store, rules)
+        command = ("sweep", "backfill", "late", "--since", "beginning", "--rules", rules)
+        said = soc(*command, "--dry-run", "--store", store.name).ok().err
+        assert "6 events to read; about 3 alerts to expect" in said
+        assert "would be: 6 events, 6 hits, 3 new alerts" in said
+        assert len(list(store.find("alert"))) == 3
+        assert "soc alert list backfill:true" in soc(*command, "--store", store.name).ok().err
+        listed = soc("alert", "list", "backfill:true", "--store", store.name, "--output", "json").ok().json
+        assert {row["title"] for row in listed} == {"Another in a query"}
+        page = soc("alert", "show", listed[0]["id"], "--store", store.name).ok().out
+        assert "opened for the past by soc sweep backfill" in page
+        again = soc(*command, "--store", store.name, "--output", "json", "-q").ok().json
+        assert (again["events"], again["alerts_opened"]) == (0, 0)
+
+    def test_ledger_shows_what_is_missing_and_how_to_fill_it(self, store: Store, rules: Path) -> None:
+        """UNSEEN, and the command."""
+        self.late(store, rules)
+        run(store, rules, "--once").ok()
+        fill(store, 1, start=90)
+        run(store, rules, "--once").ok()
+        ledger = ("sweep", "ledger", "--rule", "another", "--store", store.name)
+        (row,) = soc(*ledger, "--output", "json").ok().json
+        assert (row["seen"], row["unseen"]) == (1, 6)
+        command = soc(*ledger).ok().err.split("to fill in what was not seen: soc ")[1].split()
+        assert command[:2] == ["sweep", "backfill"]
+        soc(*(c for c in command if c != "--dry-run"), "--rules", rules, "--store", store.name).ok()
+        (row,) = soc(*ledger, "--output", "json").ok().json
+        assert (row["seen"], row["unseen"]) == (7, 0)
+
+    def test_many_alerts_are_asked_for(self, store: Store, rules: Path) -> None:
+        """Without a terminal that is exit 2; --yes agrees."""
+        self.late(store, rules)
+        append(store, {f"m{i}": event(i, host=f"h{i}") for i in range(60)})
+        (rules / "late.yml").rename(rules.parent / "late.yml")
+        run(store, rules, "--once").ok()
+        (rules.parent / "late.yml").rename(rules / "late.yml")
+        command = ("sweep", "backfill", "late", "--gaps", "--rules", rules, "--store", store.name)
+        before = len(list(store.find("alert")))
+        assert "63 alerts" in soc(*command).failed(2).err
+        assert len(list(store.find("alert"))) == before
+        soc(*command, "--yes").ok()
+        assert len(list(store.find("alert"))) == before + 63
+
+    @pytest.mark.parametrize(
+        ("args", "said"),
+        [
+            (("shell",), "--gaps"),
+            (("shell", "--gaps", "--since", "7d"), "--gaps"),
+            (("shell", "--until", "1d"), "--until goes with --since"),
+            (("shell", "--since", "1d", "--until", "2d"), "not before"),
+            (("none_such", "--gaps"), "there is no rule"),
+            (("shell", "--since", "never"), "never"),
+        ],
+    )
+    def test_mistakes(self, store: Store, rules: Path, args: tuple[str, ...], said: str) -> None:
+        """Each with its next step."""
+        store.init()
+        result = soc("sweep", "backfill", *args, "--rules", rules, "--store", store.name).failed(2)
+        assert said in result.err

@@ -111,6 +111,7 @@ class AlertBook:
         self.store = store
         self.name = name
         self.register = register
+        self.backfilled: dict[str, bool] | None = None
         self.dry_run = dry_run
         self.max_opened = max_opened
         self._alerts: dict[str, Document | None] = {}
@@ -241,6 +242,7 @@ class AlertBook:
         else:
             state = GroupState(one.rule.id, one.group, window_of(one.rule))
             state.bursts = self._earlier(one)
+            burst.backfill = self.backfilled
             body = alert_body(state, burst, one.rule, one.revision, store=self.store, register=self.register)
         body |= _told(one)
         return Write(ALERT, job.id, body, existing.version if existing else 0)

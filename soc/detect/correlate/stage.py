@@ -71,6 +71,7 @@ class _Done:
     """What became of the groups of one level."""
 
     late: int = 0
+    late_by: Counter[str] = field(default_factory=Counter)
     opened: Counter[str] = field(default_factory=Counter)
     raised: list[Raised] = field(default_factory=list)
     merged: list[tuple[str, str]] = field(default_factory=list)
@@ -180,6 +181,7 @@ class CorrelationStage:
         known = self._known[key]
         rule, state = known.rule, known.state
         done.late += taken.late
+        done.late_by[rule.id] += taken.late
         done.opened[rule.id] += taken.opened
         if taken.verdicts:
             done.verdicts.setdefault(rule.id, []).extend(taken.verdicts)
@@ -193,6 +195,8 @@ class CorrelationStage:
     def _tell(self, done: _Done, events: Mapping[str, Event], staged: Staged) -> None:
         """Write the alerts of a level."""
         staged.late += done.late
+        for id_, late in done.late_by.items():
+            staged.late_by[id_] = staged.late_by.get(id_, 0) + late
         for id_, opened in done.opened.items():
             if opened:
                 staged.held[id_] = staged.held.get(id_, 0) - opened
