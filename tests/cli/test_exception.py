@@ -293,6 +293,24 @@ class TestLater:
         found = soc("alert", "show", id_, "--output", "json", cwd=world).ok().json
         assert [one["name"] for one in found["exceptions_since"]] == [exception.stem]
 
+    def test_hostile_files(self, world: Path) -> None:
+        """What a file says, and what it is called, is shown and never obeyed."""
+        text = (
+            f'title: "x\\e[31m\\u202e"\nid: 4f1c6a1e-0000-4000-8000-00000000000e\n'
+            f"logsource: {{category: webserver}}\nfilter:\n  rules: [{RULE}]\n"
+            '  selection: {user.name: "\\e]0;owned\\a"}\n  condition: not selection\n'
+            'custom_attributes: {soc.owner: "\\e[2J", soc.reason: "a\\nb\\e[1m"}\n'
+        )
+        (world / FOLDER).mkdir()
+        (world / FOLDER / "$(id) x.yml").write_text(text)
+        for args in (["list"], ["show", "$(id) x"], ["end", "$(id) x", "--reason", "y", "--dry-run"]):
+            result = run(world, *args).ok()
+            assert "\x1b" not in result.out + result.err
+        problem = soc("rule", "lint", "my-rules", cwd=world).ok()
+        assert "soc exception extend '$(id) x' --expires" in problem.out
+        run(world, "extend", "$(id) x", "--expires", "9d", "--reason", "y").ok()
+        assert "exception_endless" not in soc("rule", "lint", "my-rules", cwd=world).ok().out
+
     def test_extend_and_end(self, world: Path, store: Store, exception: Path) -> None:
         """Who did it and why is kept in the file and in the log; nothing is ever removed."""
         first = yamlio.load(exception).data

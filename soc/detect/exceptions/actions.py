@@ -102,22 +102,19 @@ def unchanged_since(one: Exemption, seen: Mapping[str, int]) -> None:
     if one.path in seen and seen[one.path] != files.version(Path(one.path)):
         raise ConflictError(
             f"{one.path} was changed since you looked at it; nothing was saved",
-            hint=f"soc exception show {one.name}, then the same command again",
+            hint=f"soc exception show {one.word}, then the same command again",
         )
 
 
 def extend(one: Exemption, until: datetime, reason: str) -> Renewal:
-    """Let an exception hold for longer. Raises `UsageError` for an expiry that is not later than the one it
-    has, for what was hidden must stay hidden."""
-    if one.expires is None:
-        raise UsageError(
-            f"{one.name} has no expiry, so it cannot be extended",
-            hint=f'soc exception end {one.name} --reason "…" ends it now',
-        )
-    if until <= one.expires:
+    """Let an exception hold for longer, or give an expiry to one that has none.
+
+    Raises `UsageError` for an expiry that is not later than the one it has: what was hidden must stay hidden.
+    """
+    if one.expires is not None and until <= one.expires:
         raise UsageError(
             f"{one.name} holds until {stamp(one.expires)} already, which is later",
-            hint=f'soc exception end {one.name} --reason "…" ends it now',
+            hint=f'soc exception end {one.word} --reason "…" ends it now',
         )
     return Renewal(one, _read(one), "extend", one.expires, until, sentence(reason, "--reason"))
 

@@ -67,7 +67,7 @@ def _stated(one: Exemption, places: _Places) -> Iterator[Problem]:
             "exception_endless",
             "the exception never ends",
             where,
-            f'{model.EXPIRES} in the file says when; soc exception end {one.name} --reason "…" ends it now',
+            f'soc exception extend {one.word} --expires 90d --reason "…" gives it an expiry',
         )
     if not one.owner.strip():
         yield _warning("exception_owner", f"nobody answers for the exception ({model.OWNER})", where)

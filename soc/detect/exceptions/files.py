@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -174,7 +175,7 @@ def rewrite(read_: Read, attributes: Mapping[str, Any], announce: Callable[[], N
             if _digest(real) != read_.digest:
                 raise ConflictError(
                     f"{path} was changed by somebody else since you looked at it; nothing was saved",
-                    hint=f"soc exception show {path.stem}, then the same command again",
+                    hint=f"soc exception show {shlex.quote(path.stem)}, then the same command again",
                 )
             announce()
             draft.chmod(real.stat().st_mode & 0o777)

@@ -12,6 +12,7 @@ was hidden comes back when an exception expires, and a replay gives the same ver
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -85,6 +86,11 @@ class Exemption:
     def short(self) -> str:
         """The beginning of its id, as lists show it."""
         return self.id[:SHORT]
+
+    @property
+    def word(self) -> str:
+        """Its name as it may be pasted into a shell; a file may be called anything."""
+        return shlex.quote(self.name)
 
     def state(self, now: datetime) -> str:
         """`active`, `expiring` (within `SOON`), `expired`, or `endless` where no expiry is given."""

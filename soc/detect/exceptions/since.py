@@ -3,6 +3,7 @@ that must come up at once."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -95,4 +96,4 @@ def described(one: Since, now: datetime) -> str:
     over = one.expires and one.expires <= timestamp(now.astimezone(UTC))
     until = f"{'expired' if over else 'until'} {one.expires[:10]}" if one.expires else "without an expiry"
     said = f": {one.reason}" if one.reason else ""
-    return f"{one.name}, {until}{said} (soc exception show {one.name})"
+    return f"{one.name}, {until}{said} (soc exception show {shlex.quote(one.name)})"
