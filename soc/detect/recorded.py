@@ -34,19 +34,24 @@ class Recorded:
 
 
 class Recording:
-    """The events of files and folders. What cannot be read is in `problems` and `remarks` after reading."""
+    """The events of files and folders; `done` files of `sources` have been read.
+
+    What cannot be read is in `problems` and `remarks` after reading.
+    """
 
     def __init__(self, paths: Iterable[str], collectors: Collectors, context: Context) -> None:
         """Raises `ContentError` for a file that is not there."""
         self.sources, missing = inputs(paths)
         if missing:
             raise ContentError(missing)
+        self.done = 0
         self._scanner = Scanner(Matcher([_ANY]), collectors, context)
 
     def __iter__(self) -> Iterator[Recorded]:
         for source in self.sources:
             for hit in self._scanner.scan(source):
                 yield Recorded(hit.path, hit.record, hit.event)
+            self.done += 1
 
     @property
     def problems(self) -> list[Problem]:

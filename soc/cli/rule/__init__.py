@@ -25,6 +25,8 @@ from soc.cli.rule import (  # noqa: E402 - they add their verbs to the app above
     browse,  # noqa: F401
     check,  # noqa: F401
     checks,  # noqa: F401
+    compare,  # noqa: F401
+    doing,  # noqa: F401
     releases,  # noqa: F401
     study,  # noqa: F401
 )

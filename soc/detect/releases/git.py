@@ -65,6 +65,11 @@ class Checkout:
             return None
         return _git(self.root, ["cat-file", "blob", f"{commit}:{name}"])
 
+    def archive(self, commit: str, name: str) -> bytes:
+        """A file or folder of a commit as a tar archive; its paths begin at the root. Raises `SocError`."""
+        listed = _git(self.root, ["archive", "--format=tar", commit, "--", name or "."])
+        return listed.encode("utf-8", "surrogateescape")
+
 
 def checkout_of(folder: Path) -> Checkout | None:
     """The working tree that a folder lies in; None when it lies in none, or git is not installed."""
