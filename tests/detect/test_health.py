@@ -56,7 +56,8 @@ def fill(store: Store) -> None:
             "level": "high", "title": "x", "count": 1, "created": "2026-03-10T00:00:00.000000Z",
             "first": "2026-03-10T00:00:00.000000Z",
             "last": "2026-03-10T00:00:00.000000Z", "about": {},
-            "entity": "", "group": {}, "inexact": False, "revision": 1, "versions": {}, "overflow": False, "previous": [],
+            "entity": "", "group": {}, "inexact": False, "revision": 1,
+            "versions": {}, "overflow": False, "previous": [],
         }  # fmt: skip
         reason = "false-positive" if number < 2 else "benign"
         store.write([Write("alert", f"A-AAA{number}", body, 0)])
