@@ -12,7 +12,7 @@ import pytest
 from soc import content, yamlio
 from soc.collect.collector import LAYERS, Collectors, load_collectors
 from soc.detect import predicate
-from soc.detect.catalogue import layer_of, short_name
+from soc.detect.catalogue import layer_of, quiet, short_name
 from soc.detect.lint import lint, orphans
 from soc.detect.predicate import Op, Verdict, evaluate_value
 from soc.detect.releases.layers import rule_files
@@ -48,8 +48,9 @@ def findings() -> dict[str, list[Problem]]:
 
 
 def rules_of(path: Path) -> list[Rule]:
-    """The rules in a file."""
-    return [rule for rule in ruleset().rules if rule.path == str(path)]
+    """The rules in a file that raise alerts; those that are there for a correlation are not among them."""
+    silent = quiet(ruleset().rules)
+    return [rule for rule in ruleset().rules if rule.path == str(path) and rule.id not in silent]
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,15 @@ def test_there_are_rules_for_every_layer() -> None:
     assert {"low", "medium", "high", "critical"} <= {rule.level for rule in rules}
 
 
+def test_there_are_correlations_on_every_layer() -> None:
+    """Ten or more, of several types; each has its samples with times like every other rule."""
+    found = [rule for rule in ruleset().correlations if rule.id not in quiet(ruleset().rules)]
+    assert len(found) >= 10
+    assert {layer_of(rule) for rule in found} == set(LAYERS)
+    kinds = {rule.definition.kind for rule in ruleset().correlations if rule.definition}
+    assert len(kinds) >= 5, kinds
+
+
 def test_names_of_shipped_rules_are_unique() -> None:
     """Each rule can be named on the command line by the name of its file."""
     names = [short_name(rule) for rule in ruleset().rules]
@@ -176,7 +186,8 @@ def networks(value: object) -> Iterator[set[str]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_inside_means_the_same_in_every_rule(path: Path) -> None:
     """Private networks of both families stand together; so do the addresses of a machine and its link."""
-    for listed in networks(yamlio.parse(path.read_text("utf-8"), str(path)).data.get("detection", {})):
+    documents = yamlio.parse_all(path.read_text("utf-8"), str(path))
+    for listed in (found for document in documents for found in networks(document.data.get("detection", {}))):
         if listed & (INSIDE | LOCAL):
             assert listed >= INSIDE
             assert not listed & LOCAL or listed >= LOCAL
