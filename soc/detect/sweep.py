@@ -619,14 +619,18 @@ def sweep(
 
 
 def estimate(store: Store, rules: Sequence[Rule], start: Start) -> Estimate:
-    """What a sweep from `start` would meet. Looks at no more than the newest `SAMPLE` events."""
+    """What a sweep from `start` would meet, but for correlations and extensions. Looks at no more than the
+    newest `SAMPLE` events."""
+    from soc.detect.catalogue import quiet
     from soc.detect.matcher import Matcher
 
     if start.since is None:
         events = store.status().events
     else:
         events = sum(1 for _ in store.search(EVERYTHING, since=start.since))
-    matcher = Matcher([rule for rule in rules if rule.runnable and not rule.beyond])
+    silent = quiet(rules)
+    wanted = [rule for rule in rules if rule.runnable and not rule.beyond and rule.id not in silent]
+    matcher = Matcher(wanted)
     sampled = hits = 0
     spans: set[tuple[str, int]] = set()
     for stored in store.search(EVERYTHING, since=start.since, limit=SAMPLE, newest_first=True):
