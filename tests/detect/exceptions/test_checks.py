@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +48,17 @@ def test_findings(text: str, kinds: Sequence[str], line: int, tmp_path: Path) ->
     found = findings(tmp_path, text)
     assert [problem.kind for problem in found] == kinds
     assert [problem.place.line for problem in found] == [line] * len(kinds)
+
+
+def test_every_finding_is_documented() -> None:
+    """The page has the kinds that there are, and no others; `unknown_rule` comes from the loader."""
+    root = Path(__file__).parents[3]
+    source = (root / "soc" / "detect" / "exceptions" / "checks.py").read_text()
+    said = set(re.findall(r'(?:_warning|Problem)\(\s*"([a-z_]+)"', source))
+    page = (root / "docs" / "exceptions.md").read_text()
+    assert set(re.findall(r"^\| `([a-z_]+)` \| (?:error|warning)", page, re.MULTILINE)) == said | {
+        "unknown_rule"
+    }
 
 
 def test_an_id_that_stands_twice(tmp_path: Path) -> None:
