@@ -57,6 +57,7 @@ def examine(config: Config, open_store: Callable[[], Store]) -> Iterator[Check]:
     yield from check_store(config, open_store)
     yield from check_disk(config)
     yield from check_content(config)
+    yield from check_exceptions(config)
     yield from check_sources(config)
 
 
@@ -247,6 +248,27 @@ def check_content(config: Config) -> Iterator[Check]:
             yield Check(f"{noun}s", State.FAILED, found, f"soc {noun} lint")
         else:
             yield Check(f"{noun}s", State.OK, found)
+
+
+def check_exceptions(config: Config, now: datetime | None = None) -> Iterator[Check]:
+    """Exceptions that end soon, so that their rules alert again, and those that never end."""
+    from soc.detect.exceptions.model import SOON
+    from soc.detect.ruleset import ruleset_for
+
+    now = now or datetime.now(UTC)
+    try:
+        found = ruleset_for(config).exemptions
+    except SocError:
+        return  # said of the rules
+    states = [one.state(now) for one in found]
+    said = _count(len(found), "exception")
+    if soon := states.count("expiring"):
+        said = f"{said}, {soon} of them for {SOON.days} more days at most"
+        yield Check("exceptions", State.WARNING, said, f"soc exception list --expiring {SOON.days}d")
+    elif endless := states.count("endless"):
+        yield Check("exceptions", State.WARNING, f"{said}, {endless} without an expiry", "soc rule lint")
+    elif found:
+        yield Check("exceptions", State.OK, said)
 
 
 def _collectors(config: Config) -> tuple[int, list[Problem]]:

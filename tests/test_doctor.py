@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from soc import config, doctor
+from tests.detect.exceptions.world import BACKUP, exception
 from tests.harness import soc
 
 LINE = '192.0.2.7 - - [02/Mar/2026:08:00:01 +0700] "GET / HTTP/1.1" 200 512 "-" "Mozilla/5.0"\n'
@@ -87,6 +88,22 @@ def test_a_broken_rule_of_the_user_is_named(tmp_path: Path) -> None:
     rows = {row["check"]: row for row in soc("doctor", "--output", "json", cwd=tmp_path).failed(1).json}
     assert "broken.yml" in rows["rules"]["found"]
     assert rows["rules"]["next"] == "soc rule lint"
+
+
+def test_exceptions_that_end_soon_are_said(tmp_path: Path) -> None:
+    """Before their rules alert again, and those that never end; nothing is said where there are none."""
+    settings = write(tmp_path / "soc.yml", "content: {rules: mine}\n")
+    (tmp_path / "mine").mkdir()
+    assert list(doctor.check_exceptions(settings)) == []
+    (tmp_path / "mine" / "one.yml").write_text(exception(target="any"))
+    found = {}
+    for day in (1, 3):
+        (check,) = doctor.check_exceptions(settings, datetime(2026, 3, day, tzinfo=UTC))
+        found[day] = (str(check.state), check.next)
+    assert found == {1: ("warning", "soc exception list --expiring 14d"), 3: ("ok", "")}
+    (tmp_path / "mine" / "two.yml").write_text(exception(target="any", expires="", id=BACKUP[:-1] + "2"))
+    (check,) = doctor.check_exceptions(settings, datetime(2026, 3, 3, tzinfo=UTC))
+    assert (check.found, check.next) == ("2 exceptions, 1 without an expiry", "soc rule lint")
 
 
 def test_a_lost_checkpoint_is_said(tmp_path: Path) -> None:
