@@ -49,6 +49,13 @@ def run(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Leave broken rules out instead of stopping")
     ] = False,
+    plan: Annotated[
+        str, typer.Option("--plan", metavar="PLAN", help="auto, stream (read everything) or candidates")
+    ] = "auto",
+    index: Annotated[
+        str,
+        typer.Option("--index", metavar="PATTERN", help="Sweep indices of others: 'winlogbeat-*', 'logs-*'"),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Read old events without asking")] = False,
     dry_run: DryRun = False,
 ) -> int:
@@ -60,7 +67,9 @@ def run(
     on after ten seconds is left to it, with exit code 5. A new or changed rule begins with the next event;
     --from lets it see earlier ones. With --rules, another set of rules is swept, which keeps its own place in
     the store. With --published, or `detect: {rules: published}` in soc.yml, the rules are those of
-    `soc rule publish`; a new set is taken up whole at the next sweep. The word `run` may be left out.
+    `soc rule publish`; a new set is taken up whole at the next sweep. --index sweeps the indices of
+    others in the same cluster as they are, with a place of its own for each pattern. The word `run` may be
+    left out.
 
     Examples:
 
@@ -71,8 +80,11 @@ def run(
     soc sweep --every 60s
 
     soc sweep --once --rules ./my-rules --dry-run
+
+    soc sweep --every 60s --index 'winlogbeat-*'
     """
     from soc.cli.sweep_report import at_work
+    from soc.detect.plan import plan_of
     from soc.detect.sweep_job import SweepJob
 
     if once == bool(every):
@@ -89,6 +101,8 @@ def run(
         published=published or None,
         keep_going=keep_going,
         dry_run=dry_run,
+        plan=plan_of(plan),
+        index=index,
         say=s.say,
     )
     for problem in job.rules.errors:

@@ -37,6 +37,7 @@ def summary(result: SweepResult) -> dict[str, Any]:
         "blind": len(result.blind),
         "skipped": result.skipped,
         "seconds": round(result.seconds, 3),
+        "plans": result.plans,
         "stopped": result.stopped,
         "left": [asdict(left) for left in result.left],
         "notes": result.notes,
@@ -62,7 +63,8 @@ def line(result: SweepResult) -> str:
         parts.append(f"{many(result.shadow, 'hit')} in shadow")
     if result.blind:
         parts.append(many(len(result.blind), "blind rule"))
-    return f"{', '.join(parts)} in {result.seconds:.1f} s"
+    plan = f", plan {' and '.join(sorted(result.plans))}" if result.plans else ""
+    return f"{', '.join(parts)} in {result.seconds:.1f} s{plan}"
 
 
 def remarks(job: SweepJob, result: SweepResult, *, dry_run: bool) -> str:

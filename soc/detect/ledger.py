@@ -44,7 +44,7 @@ class Tally:
     `rules`: id to [matched, undecided], for rules where one of them is above 0. `late`: hits that came too
     late for a correlation, `late_by`: the same by rule. `hidden`: id of an exception to rule to [hits hidden,
     those of them that came after the expiry, time of the latest]. `ranges`: which events of its part it has
-    seen (`Span` as a list).
+    seen (`Span` as a list). `plans`: events by the plan that was used for them.
     """
 
     day: str
@@ -59,6 +59,7 @@ class Tally:
     rules: dict[str, list[int]] = field(default_factory=dict)
     blind: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    plans: dict[str, int] = field(default_factory=dict)
     hidden: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     part: str = ""
     late_by: dict[str, int] = field(default_factory=dict)
@@ -88,6 +89,7 @@ class Tally:
             "blind": dict(self.blind),
             "notes": list(self.notes),
             "hidden": hidden,
+            "plans": dict(self.plans),
         }
         return Tally.load({**self.body(), **mutable})
 

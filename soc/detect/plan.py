@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from soc.detect.predicate import Or, Predicate
+from soc.errors import UsageError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 READ_SECONDS = 60e-6
 """Reading one event and matching it: a node delivers 27,000 to 34,000 documents a second to one connection,
 while the matcher decides 16,000 and more (benchmarks/backtest.py, benchmarks/matching.py)."""
+
+SMALL = 1.0
+"""Seconds of reading that are not worth another way: reading everything also tells which fields there are."""
 
 CHEAP = 0.03
 """A search that costs less than this share of reading everything is worth it whatever it finds."""
@@ -44,6 +48,14 @@ class Plan(StrEnum):
     AUTO = "auto"
     STREAM = "stream"
     CANDIDATES = "candidates"
+
+
+def plan_of(text: str) -> Plan:
+    """The plan that a word names. Raises `UsageError`."""
+    try:
+        return Plan(text)
+    except ValueError:
+        raise UsageError(f"there is no plan {text!r}", hint=f"one of {', '.join(Plan)}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +92,14 @@ def choose(
     stream = events * READ_SECONDS
     if wanted is Plan.STREAM:
         return Choice(Plan.STREAM, "asked for", stream, None)
+    if wanted is Plan.AUTO and stream < SMALL:
+        return Choice(Plan.STREAM, "there is little to read", stream, None)
     weight = store.weight(narrow)
     if weight is None:
         blocking = _blocking(store, rules)
         reason = f"{blocking} of {len(rules)} rules must look at every event"
         return Choice(Plan.STREAM, reason, stream, None)
-    search = weight * events / 1e6
+    search = weight.seconds(events)
     share = min(1.0, SHARE * len(rules))
     cost = search + share * stream
     if wanted is Plan.CANDIDATES:

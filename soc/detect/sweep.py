@@ -29,6 +29,7 @@ from soc.detect.grouping import Hit, group_key, group_of, micros, window_of
 from soc.detect.leases import Worker
 from soc.detect.ledger import Tally
 from soc.detect.places import Held, LostError, Place, Places, fresh
+from soc.detect.plan import Choice, Plan, choose
 from soc.detect.predicate import EVERYTHING, Verdict
 from soc.detect.ranges import Span
 from soc.detect.sight import Sight
@@ -36,7 +37,7 @@ from soc.detect.sweep_status import SweepStatus as SweepStatus  # what sweeping 
 from soc.detect.sweep_status import keep_worker
 from soc.detect.sweep_status import status as status
 from soc.errors import ConflictError, SocError, StoreUnavailableError
-from soc.event import timestamp
+from soc.event import moment, timestamp
 from soc.store.contract import WHOLE, FeedBatch, Position, Store, StoredEvent
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class SweepResult:
     was not the first). `blind`: rule id to why nothing here could fire it. `correlations`: rules of that
     kind that cannot be evaluated. `late`: hits that came too late for one. `hidden`: hits that exceptions
     hid. `shadow`: hits of rules in that mode, which raise no alerts. `left`: what others are at work on, or
-    took over.
+    took over. `plans`: events by the plan that was used for them.
     """
 
     events: int = 0
@@ -133,6 +134,7 @@ class SweepResult:
     shadow: int = 0
     stopped: bool = False
     left: list[Left] = field(default_factory=list)
+    plans: dict[str, int] = field(default_factory=dict)
 
 
 class Sweeper:
@@ -152,6 +154,7 @@ class Sweeper:
         keep: bool = True,
         commit: str = "",
         worker: Worker | None = None,
+        plan: Plan = Plan.AUTO,
     ) -> None:
         """`rules`: all of them; those that cannot be evaluated are left out, broken correlations counted.
 
@@ -159,7 +162,8 @@ class Sweeper:
         The extensions of the rules come before them, always: without them their rules would fire on
         everything; then the correlations. `commit`: of the published set that the rules are. `clock`: what
         time it is when the feed is caught up (default: the system's). `keep`: whether what can be made again
-        is kept on disk for the next process. `worker`: who this is to other sweeps.
+        is kept on disk for the next process. `worker`: who this is to other sweeps. `plan`: see
+        `soc.detect.plan`.
         """
         from soc.detect.beyond.stage import stages_for
         from soc.detect.correlate.reading import with_bases
@@ -186,6 +190,7 @@ class Sweeper:
             *stages_of_correlations(store, rules, register=register, dry_run=dry_run, clock=self.clock),
             *stages,
         ]
+        self.plan = plan
         self._writer = AlertWriter(store, register=register, dry_run=dry_run)
         self._sight = Sight(store)
         self._places = Places(store, name, self.worker, dry_run=dry_run)
@@ -208,7 +213,8 @@ class Sweeper:
         """
         began = time.monotonic()
         result = SweepResult(correlations=self.correlations)
-        replay = {"since": timestamp(start.since) if start.since else ""} if start else None
+        # in whole milliseconds, as stores keep them: what is passed over before it can then be left uncounted
+        replay = {"since": timestamp(start.since)[:23] + "000Z" if start.since else ""} if start else None
         result.skipped = self._places.open(replay, self.ruleset)
         self._sight.load()
         for stage in self.stages:
@@ -267,20 +273,28 @@ class Sweeper:
 
     # what a run uses
 
+    def choose(self, waiting: int) -> Choice:
+        """The plan for so many events that wait."""
+        return choose(self.store, self._matcher.rules, waiting, wanted=self.plan)
+
     def match(
         self,
         events: Iterable[StoredEvent],
         tally: Tally,
         result: SweepResult,
         alive: Callable[[], object] = lambda: None,
+        *,
+        whole: bool = True,
     ) -> list[Hit]:
-        """The hits among events, counted. `alive` is called now and then."""
+        """The hits among events, counted. `alive` is called now and then. `whole`: none was passed over, so
+        which fields they have is noted."""
         hits = []
         note, match = self._sight.note, self._matcher.match
         for number, (id_, event) in enumerate(events):
             if not number % BEAT_EVENTS:
                 alive()
-            note(event)
+            if whole:
+                note(event)
             hidden: set[str] = set()
             for found in match(event):
                 if found.rule.hides:
@@ -411,7 +425,10 @@ class _Run:
         start = self.store.join(one.position for one in held.values() if one.position)
         position = start
         notes: tuple[str, ...] = ()
-        for batch in self.store.feed(start, limit=self.sweeper.batch, parts=list(held)):
+        choice, since = self._choice(held)
+        for batch in self.store.feed(
+            start, limit=self.sweeper.batch, parts=list(held), narrow=choice.narrow, since=since
+        ):
             position, notes = batch.position, notes + batch.notes
             if batch.notes:  # the store was set back: events come again that were swept before
                 for one in held.values():
@@ -419,10 +436,10 @@ class _Run:
             mine = held.get(batch.part) or (next(iter(held.values()), None) if not batch.events else None)
             if mine is not None:
                 try:
-                    self._one_batch(batch, mine)
+                    self._one_batch(batch, mine, choice)
                 except LostError as error:
                     self._lost(held, mine, error)
-            self.progress(len(batch.events))
+            self.progress(len(batch.events) + batch.passed)
             if self.stop():
                 self.result.stopped = True
             if self.result.stopped or not held:
@@ -430,6 +447,15 @@ class _Run:
         if not self.result.stopped:
             self._done.update(held)
         self._close(held, self.store.split(position), began, back=bool(notes))
+
+    def _choice(self, held: Mapping[str, Held]) -> tuple[Choice, datetime | None]:
+        """The plan for these parts, and from when on events are wanted in all of them."""
+        begins = {str(one.replay["since"]) if one.replay else "" for one in held.values()}
+        if len(begins) > 1:  # what is passed over could not be counted for each part
+            return Choice(Plan.STREAM, "parts are read from different times", 0.0, None), None
+        since = moment(text) if (text := begins.pop()) else None
+        choice = self.sweeper.choose(sum(one.place.part.waiting for one in held.values()))
+        return choice, since
 
     def _close(
         self, held: dict[str, Held], reached: Mapping[str, Position], began: str, *, back: bool
@@ -471,17 +497,20 @@ class _Run:
 
     # a batch
 
-    def _one_batch(self, batch: FeedBatch, held: Held) -> None:
+    def _one_batch(self, batch: FeedBatch, held: Held, choice: Choice) -> None:
         sweeper, result = self.sweeper, self.result
         events = _wanted(held.replay, batch.events)
         tally = self._tally(held)
-        for note in batch.notes:
+        for note in (*batch.notes, *batch.remarks):
             tally.note(note, _now())
             result.notes.append(note)
         opened = Counter(self.writer.opened)
-        hits = sweeper.match(events, tally, result, held.beat)
+        hits = sweeper.match(events, tally, result, held.beat, whole=choice.plan is Plan.STREAM)
         written = sweeper.write(hits, held, tally, result)
-        tally.events += len(events)
+        seen = len(events) + batch.passed
+        tally.events += seen
+        for plans in (tally.plans, result.plans):
+            plans[choice.plan.value] = plans.get(choice.plan.value, 0) + seen
         moved = self.store.split(batch.position).get(held.key)
         if moved is not None:
             if not (held.replay and held.replay["since"]):
@@ -496,7 +525,7 @@ class _Run:
             swept_at=timestamp(_now()),
         )
         result.alerts.add(written)
-        result.events += len(events)
+        result.events += seen
         result.hits += len(hits)
         result.batches += 1
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from soc.config import cache_folder
 from soc.detect.leases import Worker
+from soc.detect.plan import Plan
 from soc.detect.releases.published import PublishedRules
 from soc.detect.sweep import NAME, PATIENCE, Estimate, Start, Sweeper, SweepResult, estimate
 from soc.errors import ContentError, SocError
@@ -37,6 +38,12 @@ def position_name(folders: Sequence[Path]) -> str:
     return f"{NAME}-{hashlib.blake2b(joined.encode(), digest_size=4).hexdigest()}"
 
 
+def _beside(store: Store, index: str) -> Store:
+    from soc.store.elastic_foreign import ForeignStore
+
+    return ForeignStore.beside(store, index)
+
+
 class SweepJob:
     """A sweep with the rules and the register of a configuration."""
 
@@ -49,22 +56,26 @@ class SweepJob:
         published: bool | None = None,
         keep_going: bool = False,
         dry_run: bool = False,
+        plan: Plan = Plan.AUTO,
+        index: str = "",
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`folders`: rules to use instead of the configured ones. `keep_going`: leave broken rules out.
 
-        `published`: use the set that is published in the store; None: as the configuration says.
+        `published`: use the set that is published in the store; None: as the configuration says. `plan`: see
+        `soc.detect.plan`. `index`: sweep the indices of others that this pattern names, in the same cluster.
 
         Raises `ContentError` with all problems of the rules or of the register.
         """
         from soc.respond.register import load_register
 
         self.config = config
-        self.store = store
+        self.store = _beside(store, index) if index else store
         self.folders = list(folders)
         self.keep_going = keep_going
         self.dry_run = dry_run
-        self.name = position_name(folders)
+        self.plan = plan
+        self.name = position_name(folders) + (f":{index}" if index else "")
         self.register = load_register(config.register, config.severity)
         self._say = say
         self._said = ""
@@ -152,6 +163,7 @@ class SweepJob:
             dry_run=self.dry_run,
             commit=self.rules.commit,
             worker=self.worker,
+            plan=self.plan,
         )
 
     def _files(self) -> str:

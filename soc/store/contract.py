@@ -52,6 +52,17 @@ class StoredEvent(NamedTuple):
     event: Event
 
 
+class Weight(NamedTuple):
+    """Seconds that a search takes however few events there are, and for each million of them."""
+
+    least: float
+    million: float
+
+    def seconds(self, events: int) -> float:
+        """For so many events."""
+        return self.least + self.million * events / 1e6
+
+
 class Fate(StrEnum):
     """What became of one appended event."""
 
@@ -74,7 +85,8 @@ class FeedBatch:
 
     `notes` says what the ledger should hold: a shard read again after a restore, an index that was gone.
     `passed`: how many more events lie before this position, and were passed over because the predicate that
-    was asked for is certainly not true of them.
+    was asked for is certainly not true of them. `remarks` is for the ledger too; it is not
+    about events that come again.
     The events are all of one `part` of the feed. A batch without events may move several parts.
     """
 
@@ -83,6 +95,7 @@ class FeedBatch:
     notes: tuple[str, ...] = ()
     passed: int = 0
     part: str = WHOLE
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +287,9 @@ class Store(ABC):
         the millisecond, which is what every store keeps.
         """
 
-    def weight(self, narrow: Predicate) -> float | None:
-        """What it costs to find the candidates of a predicate: seconds for a million events, by constants
-        measured once. None: this store cannot pass over events for it."""
+    def weight(self, narrow: Predicate) -> Weight | None:
+        """What it costs to find the candidates of a predicate, by constants measured once. None: this store
+        cannot pass over events for it."""
         del narrow
         return None
 

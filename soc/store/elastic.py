@@ -30,6 +30,7 @@ from soc.store.contract import (
     StoredEvent,
     StoreStatus,
     VersionConflictError,
+    Weight,
     Write,
 )
 from soc.store.elastic_connection import PATIENCE, TIMEOUT, Connection
@@ -40,6 +41,7 @@ from soc.store.elastic_narrow import Narrow, counts, weight
 from soc.store.elastic_schema import Names
 from soc.store.elastic_search import Search
 from soc.store.elastic_setup import Setup
+from soc.store.elastic_shard import Reading
 from soc.store.elastic_survey import survey
 
 if TYPE_CHECKING:
@@ -56,8 +58,9 @@ class ElasticStore(Store):
         self._names = names
         self._setup = Setup(connection, names)
         self._appender = Appender(connection, names, self._setup.ready)
-        self._feed = Feed(connection, names)
-        self._search = Search(connection, names)
+        reading = Reading(names)
+        self._feed = Feed(connection, reading)
+        self._search = Search(connection, reading)
         self._documents = Documents(connection, names, self._setup.ready, self._setup.user)
         self._audit = AuditLog(connection, names, self._setup.ready, self._setup.user)
 
@@ -147,9 +150,9 @@ class ElasticStore(Store):
         """See `Store.reached`."""
         return self._feed.reached(position)
 
-    def weight(self, narrow: Predicate) -> float | None:
+    def weight(self, narrow: Predicate) -> Weight | None:
         """See `Store.weight`."""
-        return weight(narrow)
+        return weight(narrow, len(self._feed.shards()))
 
     def candidates(
         self, narrows: Sequence[Predicate], *, since: datetime | None = None, until: datetime | None = None

@@ -16,7 +16,7 @@ from soc.event import moment as parse_moment
 from soc.event import timestamp as as_text
 from soc.store.contract import Fate, Incoming, Outcome, StoredEvent
 from soc.store.elastic_connection import Connection, RefusedError, TransientError, missing_privilege
-from soc.store.elastic_schema import EXACT, OTHER, OTHER_IGNORE_ABOVE, WIDEN, Names, event_fields
+from soc.store.elastic_schema import EXACT, OTHER, OTHER_IGNORE_ABOVE, OVERLONG, WIDEN, Names, event_fields
 from soc.store.embedded_codec import UnfitError, encode
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def pack(event: Event) -> dict[str, Any]:
     """An event as the document that is stored: mapped fields as they are, the others under `OTHER`."""
     top: dict[str, Any] = {}
     other: dict[str, Any] = {}
-    widen = False
+    widen = overlong = False
     for name, value in event.items():
         if name not in _TOP:
             other[name] = value
             if type(value) is not int and _too_long(value):
-                widen = True  # unlike other fields, `_ignored` does not tell
+                overlong = True
             continue
         top[name] = value
         if type(value) is not str and name in _KEYWORDS and _has_float(value):
@@ -54,6 +54,8 @@ def pack(event: Event) -> dict[str, Any]:
         top[OTHER] = other
     if widen:
         top[WIDEN] = True
+    if overlong:
+        top[OVERLONG] = True
     return top
 
 
@@ -73,6 +75,7 @@ def unpack(source: dict[str, Any]) -> Event:
     """The event that `pack` was given."""
     other = source.pop(OTHER, None)
     source.pop(WIDEN, None)
+    source.pop(OVERLONG, None)
     exact = source.get(EXACT)
     if exact is not None:
         event: Event = json.loads(exact)

@@ -14,28 +14,18 @@ deleted loses it. A shard that cannot be read now keeps its position too, with a
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from soc.errors import SocError, StoreUnavailableError
-from soc.store.contract import FeedBatch, Part, Position, Reached, StoredEvent
+from soc.store.contract import FeedBatch, Part, Position, Reached
 from soc.store.elastic_connection import Connection, RefusedError
-from soc.store.elastic_events import stored
-from soc.store.elastic_narrow import Narrow, searches
-from soc.store.elastic_query import Query, own_layout
-from soc.store.elastic_schema import Names
+from soc.store.elastic_narrow import Narrow
+from soc.store.elastic_shard import Reading, Shard, ShardFailedError, ShardReader
 
 KIND = "elasticsearch"
-FIRST_PAGE = 2_000
-MOST_PAGE = 10_000
-PAGE_BYTES = 16_000_000
-"""What a page of the feed should hold; pages shrink where events are large."""
-
-WINDOW = 1_000_000
-"""Operations of a shard that a narrowed reading looks at together: their numbers are kept."""
-
 SETTLE_SECONDS = 20.0
 """How long to wait for operations in flight when the head is asked for."""
 
@@ -52,30 +42,16 @@ _STATS = ",".join(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """The primary of one shard, as it was when it was asked."""
+class Feed:
+    """Reads events in commit order."""
 
-    index: str
-    uuid: str
-    number: str
-    history: str
-    checkpoint: int
-    newest: int
-    closed: bool
+    def __init__(self, connection: Connection, reading: Reading) -> None:
+        self._connection = connection
+        self._reading = reading
 
     @property
-    def key(self) -> str:
-        """Its name in a position."""
-        return f"{self.uuid}/{self.number}"
-
-
-class Feed:
-    """Reads the events of one space in commit order."""
-
-    def __init__(self, connection: Connection, names: Names) -> None:
-        self._connection = connection
-        self._names = names
+    def _path(self) -> str:
+        return quote(self._reading.pattern, safe="*,-_.")
 
     def shards(self) -> list[Shard]:
         """Every shard with a started primary, closed indices included, in the order of their names."""
@@ -85,7 +61,7 @@ class Feed:
             "forbid_closed_indices": "false",
             "filter_path": _STATS,
         }
-        answer = self._connection.call("GET", f"/{self._names.events}/_stats/docs", params=params)
+        answer = self._connection.call("GET", f"/{self._path}/_stats/docs", params=params)
         found = []
         for index, stats in sorted(answer.get("indices", {}).items()):
             for number, copies in stats.get("shards", {}).items():
@@ -207,12 +183,14 @@ class Feed:
             if shard.index in failed:
                 continue
             try:
-                for events, seq_no, passed in self._some(shard, start, limit, narrow):
-                    done[shard.key] = [shard.history, seq_no, shard.index]
+                reader = ShardReader(self._connection, self._reading, shard, narrow or Narrow())
+                for page in reader.pages(start, limit):
+                    done[shard.key] = [shard.history, page.last, shard.index]
                     moved = True
-                    yield FeedBatch(events, _position(done), tuple(notes), passed, shard.key)
+                    position = _position(done)
+                    yield FeedBatch(page.events, position, tuple(notes), page.passed, shard.key, page.remarks)
                     notes = []
-            except _ShardFailedError as error:
+            except ShardFailedError as error:
                 notes.append(
                     f"{shard.index} shard {shard.number} cannot be read now; not moved further: {error}"
                 )
@@ -226,7 +204,7 @@ class Feed:
             return []
         try:
             params = {"expand_wildcards": "all", "filter_path": "*.settings.index.uuid"}
-            answer = self._connection.call("GET", f"/{self._names.events}/_settings", params=params)
+            answer = self._connection.call("GET", f"/{self._path}/_settings", params=params)
         except (RefusedError, SocError):
             return [f"{done[key][2]} cannot be looked at now; its position is kept" for key in missing]
         known = {index["settings"]["index"]["uuid"] for index in answer.values()}
@@ -251,144 +229,6 @@ class Feed:
             if answer["_shards"]["failed"] and not failed:
                 failed.update(indices)
         return failed
-
-    def _some(
-        self, shard: Shard, start: int, limit: int, narrow: Narrow | None
-    ) -> Iterator[tuple[list[StoredEvent], int, int]]:
-        """Pages of one shard, the number up to which each is complete, and how many events it passed over."""
-        narrow = narrow or Narrow()
-        groups = narrow.groups(own_layout)
-        if groups is None:
-            for events, last in self._pages(shard, start, limit, narrow.times):
-                yield events, last, 0
-                start = last
-            return
-        while start < shard.checkpoint:
-            end = min(shard.checkpoint, start + WINDOW)
-            try:
-                pages = self._narrowed(shard, start, end, limit, groups, narrow.times)
-                for events, last, passed in pages:
-                    yield events, last, passed
-                    start = last
-            except RefusedError as error:
-                if error.status != 400:
-                    raise _ShardFailedError(error.reason) from None
-                # a query that this cluster does not take (expensive queries switched off): read everything
-                yield from self._some(shard, start, limit, Narrow(None, narrow.since, narrow.until))
-                return
-
-    def _pages(
-        self, shard: Shard, start: int, limit: int, filters: Sequence[Query]
-    ) -> Iterator[tuple[list[StoredEvent], int]]:
-        """Pages of all events of one shard with the number up to which each is complete."""
-        size = min(limit, FIRST_PAGE)
-        while start < shard.checkpoint:
-            hits = self._page(shard, size, [_numbers(start, shard.checkpoint), *filters])
-            last = hits[-1]["sort"][0] if hits else shard.checkpoint
-            if len(hits) < size:
-                last = shard.checkpoint
-            events = [stored(hit) for hit in hits]
-            yield events, last
-            start = last
-            if events:
-                size = max(1, min(limit, MOST_PAGE, PAGE_BYTES // _average_size(events)))
-
-    def _narrowed(
-        self, shard: Shard, start: int, end: int, limit: int, groups: Sequence[Query], times: Sequence[Query]
-    ) -> Iterator[tuple[list[StoredEvent], int, int]]:
-        """Pages of the events of one shard that a search of `groups` finds."""
-        many = len(groups) > 1
-        wanted = self._union(shard, start, end, groups, times) if many else []
-        size = min(limit, MOST_PAGE)
-        at = 0
-        while start < end:
-            if many:
-                some = wanted[at : at + size]
-                at += len(some)
-                hits = self._page(shard, len(some), [{"terms": {"_seq_no": some}}]) if some else []
-                last = some[-1] if at < len(wanted) else end
-            else:
-                hits = self._page(shard, size, [_numbers(start, end), *times, *groups])
-                last = hits[-1]["sort"][0] if len(hits) == size else end
-            events = [stored(hit) for hit in hits]
-            yield events, last, self._count(shard, start, last, times) - len(events)
-            start = last
-            if events:
-                size = max(1, min(limit, MOST_PAGE, PAGE_BYTES // _average_size(events)))
-
-    def _union(
-        self, shard: Shard, start: int, end: int, groups: Sequence[Query], times: Sequence[Query]
-    ) -> list[int]:
-        """The numbers of the operations that any of the searches finds, in order."""
-        found: set[int] = set()
-        waiting = [(group, start) for group in groups]
-        while waiting:
-            bodies = [
-                {
-                    "size": MOST_PAGE,
-                    "query": {"bool": {"filter": [_numbers(after, end), *times, group]}},
-                    "sort": [{"_seq_no": "asc"}],
-                    "track_total_hits": False,
-                    "_source": False,
-                    "stored_fields": "_none_",
-                }
-                for group, after in waiting
-            ]
-            more = []
-            answers = searches(self._connection, shard.index, bodies, f"_shards:{shard.number}")
-            for (group, _), answer in zip(waiting, answers, strict=True):
-                numbers = [hit["sort"][0] for hit in answer["hits"]["hits"]]
-                found.update(numbers)
-                if len(numbers) == MOST_PAGE:
-                    more.append((group, numbers[-1]))
-            waiting = more
-        return sorted(found)
-
-    def _count(self, shard: Shard, start: int, last: int, times: Sequence[Query]) -> int:
-        """How many events there are after one operation and up to another, within the times."""
-        body = {
-            "size": 0,
-            "query": {"bool": {"filter": [_numbers(start, last), *times]}},
-            "track_total_hits": True,
-        }
-        return int(self._ask(shard, body)["hits"]["total"]["value"])
-
-    def _page(self, shard: Shard, size: int, filters: Sequence[Query]) -> list[dict[str, Any]]:
-        body = {
-            "size": size,
-            "query": {"bool": {"filter": list(filters)}} if len(filters) > 1 else filters[0],
-            "sort": [{"_seq_no": "asc"}],
-            "track_total_hits": False,
-        }
-        hits: list[dict[str, Any]] = self._ask(shard, body).get("hits", {}).get("hits", [])
-        return hits
-
-    def _ask(self, shard: Shard, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer of one shard. Raises `_ShardFailedError`, or `RefusedError` for a refused query."""
-        params = {
-            "preference": f"_shards:{shard.number}",
-            "allow_partial_search_results": "false",
-            "filter_path": "timed_out,_shards,hits.total,hits.hits._id,hits.hits._source,hits.hits.sort",
-        }
-        try:
-            answer: dict[str, Any] = self._connection.call(
-                "POST", f"/{quote(shard.index)}/_search", params=params, body=body
-            )
-        except RefusedError as error:
-            if error.status == 400:
-                raise
-            raise _ShardFailedError(error.reason) from None
-        if answer["_shards"]["failed"] or answer["timed_out"] or answer["_shards"]["successful"] < 1:
-            raise _ShardFailedError("the search failed")
-        return answer
-
-
-def _numbers(after: int, upto: int) -> Query:
-    return {"range": {"_seq_no": {"gt": after, "lte": upto}}}
-
-
-class _ShardFailedError(Exception):
-    """One shard cannot be read now."""
 
 
 def _cut(shard: Shard, end: list[Any] | None) -> Shard:
@@ -422,10 +262,3 @@ def _start(known: list[Any] | None, shard: Shard) -> tuple[int, str]:
             f"{shard.index} shard {shard.number} is below the position; read again from its start",
         )
     return seq_no, ""
-
-
-def _average_size(events: list[Any]) -> int:
-    """A rough size in bytes of an event of a page, from its longest field and its number of fields."""
-    sample = events[:: max(1, len(events) // 100)]
-    total = sum(len(str(e.event.get("event.original", ""))) * 2 + 60 * len(e.event) for e in sample)
-    return max(200, total // len(sample))

@@ -7,7 +7,7 @@ searches find is put together by the numbers of the operations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ import orjson
 
 from soc.detect.predicate import Or, Predicate
 from soc.event import timestamp
+from soc.store.contract import Weight
 from soc.store.elastic_connection import BUSY, Connection, RefusedError, TransientError
 from soc.store.elastic_query import (
     MATCH_ALL,
@@ -38,9 +39,10 @@ REQUEST_CLAUSES = 1_000
 REQUEST_BYTES = 160_000
 """Bounds of one request of several searches."""
 
-SECONDS_A_CLAUSE = 0.01
-"""What one clause costs on a million events; measured by benchmarks/candidates.py (an expression that begins
-with any text walks all terms of its field)."""
+SECONDS_A_SHARD = 0.001
+SECONDS_A_MILLION = 0.006
+"""What one clause costs on each shard, however small, and on a million events; measured by
+benchmarks/candidates.py (an expression that begins with any text walks all terms of its field)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,13 @@ class Narrow:
         if self.until is not None:
             bounds["lt"] = timestamp(self.until)[:23] + "Z"
         return [{"range": {"@timestamp": bounds}}] if bounds else []
+
+    def holds(self, event: Mapping[str, Any]) -> bool:
+        """Whether an event lies within the times."""
+        at = str(event.get("@timestamp", ""))[:23]
+        return (self.since is None or at >= timestamp(self.since)[:23]) and (
+            self.until is None or at < timestamp(self.until)[:23]
+        )
 
     def groups(self, layout: Layout) -> list[Query] | None:
         """Searches that together find every event on which the predicate may be true; None: read all."""
@@ -82,10 +91,13 @@ def groups(predicate: Predicate, layout: Layout = own_layout) -> list[Query] | N
     ]
 
 
-def weight(predicate: Predicate, layout: Layout = own_layout) -> float | None:
-    """Seconds that the searches for a predicate take on a million events; None when it cannot be narrowed."""
+def weight(predicate: Predicate, shards: int, layout: Layout = own_layout) -> Weight | None:
+    """What the searches for a predicate cost; None when it cannot be narrowed."""
     found = groups(predicate, layout)
-    return None if found is None else sum(SECONDS_A_CLAUSE * leaves(query) for query in found)
+    if found is None:
+        return None
+    clauses = sum(map(leaves, found))
+    return Weight(SECONDS_A_SHARD * clauses * shards, SECONDS_A_MILLION * clauses)
 
 
 def counts(

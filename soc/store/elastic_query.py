@@ -29,7 +29,7 @@ from soc.detect.predicate import And, Not, Op, Or, Predicate, Test, network
 from soc.detect.regex import PatternError, compiled
 from soc.detect.text import canonical, fold
 from soc.event import timestamp
-from soc.store.elastic_schema import LOWER, OTHER, UNINDEXED, WIDEN, event_fields
+from soc.store.elastic_schema import LOWER, OTHER, OVERLONG, UNINDEXED, WIDEN, event_fields
 
 Query = dict[str, Any]
 
@@ -83,6 +83,8 @@ class Family(StrEnum):
     DOUBLE = "double"
     IP = "ip"
     BOOLEAN = "boolean"
+    ABSENT = "absent"
+    """No value in any event, but where the index had no room for another field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,13 @@ class Indexed:
     root: str = ""
     lowered: bool = False
     numbers: bool = True
+
+    @property
+    def left_out(self) -> list[Query]:
+        """Clauses that find the events of which a value was left out of this index."""
+        if self.family is Family.FLATTENED:
+            return [{"term": {OVERLONG: True}}]
+        return [{"terms": {"_ignored": sorted(self.ignored)}}] if self.ignored else []
 
 
 Layout = Callable[[str], tuple[Indexed, ...]]
@@ -248,6 +257,7 @@ class _Bounds:
         clauses: list[Query] = []
         texts: dict[Indexed, list[_Pattern]] = {}
         terms: dict[str, list[Any]] = {}
+        left_out: dict[str, None] = {}
         for part in _flat(parts):
             if not isinstance(part, Test):
                 query = self.upper(part)
@@ -263,6 +273,8 @@ class _Bounds:
                 found = made(part, indexed) if made else None
                 if found is None:
                     return None
+                if isinstance(found, dict) and indexed.family in _TYPED:
+                    left_out.update(dict.fromkeys(indexed.ignored))
                 if isinstance(found, list):
                     texts.setdefault(indexed, []).extend(found)
                 elif (
@@ -280,7 +292,13 @@ class _Bounds:
             )
         for indexed, patterns in texts.items():
             clauses.append(_text_query(indexed, patterns))
+        if left_out:
+            clauses.append({"terms": {"_ignored": list(left_out)}})
         return any_of(clauses)
+
+
+_TYPED = frozenset({Family.LONG, Family.DOUBLE, Family.IP, Family.BOOLEAN})
+"""Kinds of index that may leave out a value of another form, where the index is not ours."""
 
 
 def _flat(parts: Iterable[Predicate]) -> Iterable[Predicate]:
@@ -406,10 +424,7 @@ def _text_query(indexed: Indexed, patterns: Sequence[_Pattern]) -> Query:
     if flattened and looked_for:
         # the pattern is found under any name: at least there must be this name
         looked_for = [{"bool": {"filter": [any_of(looked_for), {"exists": {"field": indexed.present}}]}}]
-    clauses += looked_for
-    if indexed.ignored:
-        clauses.append({"terms": {"_ignored": sorted(indexed.ignored)}})
-    return any_of(clauses)
+    return any_of([*clauses, *looked_for, *indexed.left_out])
 
 
 def _one_term(pattern: _Pattern, indexed: Indexed) -> bool:
@@ -562,17 +577,19 @@ def _exists(_: Test, indexed: Indexed) -> Query | None:
     """A value that was left out is one too."""
     if not indexed.present:
         return None
-    found: Query = {"exists": {"field": indexed.present}}
-    if not indexed.ignored:
-        return found
-    return any_of([found, {"terms": {"_ignored": sorted(indexed.ignored)}}])
+    return any_of([{"exists": {"field": indexed.present}}, *indexed.left_out])
 
 
 def _null(_: Test, indexed: Indexed) -> Query | None:
     return {"bool": {"must_not": [{"exists": {"field": indexed.present}}]}} if indexed.present else None
 
 
+def _absent(_: Test, indexed: Indexed) -> Query | None:
+    return any_of(indexed.left_out)
+
+
 Made = Query | list[_Pattern] | None
+_HOLDING = [family for family in Family if family is not Family.ABSENT]
 UPPER: dict[tuple[Op, Family], Callable[[Test, Indexed], Made]] = {
     **{
         (op, family): _text
@@ -589,8 +606,9 @@ UPPER: dict[tuple[Op, Family], Callable[[Test, Indexed], Made]] = {
     (Op.EQUALS, Family.BOOLEAN): _boolean,
     **{(op, Family.LONG): _whole_range for op in _BOUND},
     **{(op, Family.DOUBLE): _range for op in _BOUND},
-    **{(Op.EXISTS, family): _exists for family in Family},
-    **{(Op.NULL, family): _null for family in Family},
+    **{(Op.EXISTS, family): _exists for family in _HOLDING},
+    **{(Op.NULL, family): _null for family in _HOLDING},
+    **{(op, Family.ABSENT): _absent for op in Op if op not in {Op.NULL, Op.FIELDREF}},
 }
 """What narrows a search down: a test on a kind of index to its query, or to patterns of text."""
 
@@ -619,6 +637,6 @@ LOWER_BOUNDS: dict[tuple[Op, Family], Callable[[Test, Indexed], Query | None]] =
     (Op.EQUALS, Family.FLATTENED): _same_text,
     (Op.CIDR, Family.IP): _within,
     (Op.EQUALS, Family.BOOLEAN): _true,
-    **{(Op.EXISTS, family): _present for family in Family},
+    **{(Op.EXISTS, family): _present for family in _HOLDING},
 }
 """What may stand under a negation: a test on a kind of index to a query that finds only what passes it."""

@@ -29,8 +29,11 @@ EXACT = "soc.exact"
 """Holds an event as JSON text that plain JSON numbers or text cannot say (integers beyond 64 bits …)."""
 
 WIDEN = "soc.widen"
-"""True on an event of which the index does not hold all: it lies in `EXACT`, a fraction stands in a keyword
-field, or a value is too long for `OTHER`. Every query includes it."""
+"""True on an event whose fields are not indexed as they are: it lies in `EXACT`, or a fraction stands in a
+keyword field. Every query includes it."""
+
+OVERLONG = "soc.overlong"
+"""True on an event with a value that is too long for `OTHER`, of which `_ignored` does not tell."""
 
 IGNORE_ABOVE = 8191
 """Longest indexed keyword, in characters: four bytes each stay below Lucene's 32,766 bytes."""
@@ -198,7 +201,7 @@ def event_mappings() -> dict[str, Any]:
     unindexed = {"type": "keyword", "index": False, "doc_values": False}
     properties: dict[str, Any] = {name: _mapping_of(kind) for name, kind in sorted(event_fields().items())}
     properties |= dict.fromkeys(UNINDEXED, unindexed)
-    properties[WIDEN] = {"type": "boolean"}
+    properties[WIDEN] = properties[OVERLONG] = {"type": "boolean"}
     properties[OTHER] = {"type": "flattened", "ignore_above": OTHER_IGNORE_ABOVE}
     return {"dynamic": False, "subobjects": False, "date_detection": False, "properties": properties}
 

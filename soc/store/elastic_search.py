@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from soc.detect.predicate import Predicate
 from soc.errors import SocError
 from soc.store.contract import StoredEvent
 from soc.store.elastic_connection import Connection, RefusedError
 from soc.store.elastic_documents import refresh, search_hits
-from soc.store.elastic_events import is_id, stored
+from soc.store.elastic_events import is_id
 from soc.store.elastic_query import MATCH_ALL, Query, between, narrowing
-from soc.store.elastic_schema import Names
+from soc.store.elastic_shard import Reading
 
 FIRST_PAGE = 200
 """Events in the first page: a person who looks for a few should not wait for many."""
@@ -26,11 +27,13 @@ IDS = 1_000
 
 
 class Search:
-    """Searches over the events of one space."""
+    """Searches over the events of some indices; only ours are narrowed down."""
 
-    def __init__(self, connection: Connection, names: Names) -> None:
+    def __init__(self, connection: Connection, reading: Reading) -> None:
         self._connection = connection
-        self._names = names
+        self._reading = reading
+        self._own = type(reading) is Reading
+        self._path = quote(reading.pattern, safe="*,-_.")
 
     def candidates(
         self,
@@ -45,9 +48,9 @@ class Search:
 
         The field `@timestamp` keeps milliseconds; events of one millisecond are put in order here.
         """
-        refresh(self._connection, self._names.events)
+        refresh(self._connection, self._path)
         times = between(since, until)
-        narrowed = narrowing(where)
+        narrowed = narrowing(where) if self._own else None
         try:
             hits = self._hits([*times, narrowed] if narrowed else times, newest_first, first_page)
             first = next(hits, None)
@@ -59,13 +62,19 @@ class Search:
             first = next(hits, None)
         if first is None:
             return
-        same, at = [stored(first)], first["sort"][0]
+        same, at = list(self._events([first])), first["sort"][0]
         for hit in hits:
             if hit["sort"][0] != at:
                 yield from _in_order(same, newest_first)
                 same, at = [], hit["sort"][0]
-            same.append(stored(hit))
+            same += self._events([hit])
         yield from _in_order(same, newest_first)
+
+    def _events(self, hits: Sequence[dict[str, Any]]) -> Iterator[StoredEvent]:
+        for hit in hits:
+            event = self._reading.event(hit)
+            if event is not None:
+                yield event
 
     def _hits(
         self, filters: Sequence[Query], newest_first: bool, first_page: int | None
@@ -76,7 +85,10 @@ class Search:
         body: dict[str, Any] = {
             "size": min(PAGE, max(first_page or FIRST_PAGE, 1)),
             "query": {"bool": {"filter": list(filters)}} if filters else MATCH_ALL,
-            "sort": [{"@timestamp": "desc" if newest_first else "asc"}, {"_shard_doc": "asc"}],
+            "sort": [
+                {"@timestamp": {"order": "desc" if newest_first else "asc", "unmapped_type": "date"}},
+                {"_shard_doc": "asc"},
+            ],
             "track_total_hits": False,
         }
         try:
@@ -102,7 +114,7 @@ class Search:
         """A point in time over all event indices; None when there are none."""
         params = {"keep_alive": KEEP_ALIVE, "ignore_unavailable": "true"}
         try:
-            answer = self._connection.call("POST", f"/{self._names.events}/_pit", params=params)
+            answer = self._connection.call("POST", f"/{self._path}/_pit", params=params)
         except RefusedError as error:
             if error.status == 404:
                 return None
@@ -117,14 +129,15 @@ class Search:
 
     def by_id(self, ids: Sequence[str]) -> list[StoredEvent]:
         """The events with these ids that are there, in the order of `ids`."""
-        refresh(self._connection, self._names.events)
+        refresh(self._connection, self._path)
         wanted = [id_ for id_ in dict.fromkeys(ids) if is_id(id_)]
         found: dict[str, StoredEvent] = {}
         for i in range(0, len(wanted), IDS):
             part = wanted[i : i + IDS]
             body = {"size": IDS, "query": {"ids": {"values": part}}, "track_total_hits": False}
-            for hit in search_hits(self._connection, self._names.events, body):
-                found.setdefault(hit["_id"], stored(hit))
+            for hit in search_hits(self._connection, self._path, body):
+                for event in self._events([hit]):
+                    found.setdefault(event.id, event)
         return [found[id_] for id_ in ids if id_ in found]
 
 

@@ -34,6 +34,7 @@ from soc.store.contract import (
     StoredEvent,
     StoreStatus,
     VersionConflictError,
+    Weight,
     Write,
 )
 from soc.store.embedded_codec import UnfitError, decode, micros, moment_of, row_of
@@ -236,10 +237,10 @@ class EmbeddedStore(Store):
             last = min(last, self.reached(end).number)
         return self._feed(position, last, max(1, min(limit, MAX_BATCH)), needles, times)
 
-    def weight(self, narrow: Predicate) -> float | None:
+    def weight(self, narrow: Predicate) -> Weight | None:
         """As `Store.weight`: bodies are read all the same, and looked through for the needles."""
         clauses = Needles.of(narrow).clauses
-        return LOOK_SECONDS * (2 + sum(map(len, clauses))) if clauses else None
+        return Weight(0.0, LOOK_SECONDS * (2 + sum(map(len, clauses)))) if clauses else None
 
     def parts(self, position: Position) -> list[Part]:
         """As `Store.parts`: the file is one part."""

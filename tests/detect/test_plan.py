@@ -12,6 +12,7 @@ from soc.config import StoreSettings
 from soc.detect.plan import Plan, choose, narrowed_to
 from soc.detect.predicate import And, Op, Predicate, Test, matches
 from soc.detect.rule import Rule
+from soc.store.contract import Weight
 from soc.store.elastic_narrow import weight
 from soc.store.embedded import EmbeddedStore
 from tests.detect.world import SOURCE, event, open_at, rule
@@ -25,9 +26,9 @@ class Priced(EmbeddedStore):
     counted: int | None = None
     asked = 0
 
-    def weight(self, narrow: Predicate) -> float | None:
-        """What Elasticsearch would say."""
-        return weight(narrow)
+    def weight(self, narrow: Predicate) -> Weight | None:
+        """What Elasticsearch would say of one shard."""
+        return weight(narrow, 1)
 
     def candidates(
         self, narrows: Sequence[Predicate], *, since: datetime | None = None, until: datetime | None = None
@@ -52,7 +53,12 @@ def rules(count: int) -> list[Rule]:
         rule(
             f"r{n}",
             predicate=And(
-                (SOURCE, Test("url.query", Op.CONTAINS, f"word{n}"), Test("url.path", Op.ENDSWITH, f"p{n}"))
+                (
+                    SOURCE,
+                    Test("url.query", Op.CONTAINS, f"word{n}"),
+                    Test("url.path", Op.ENDSWITH, f"p{n}"),
+                    Test("my.own", Op.EXISTS),
+                )
             ),
         )
         for n in range(count)
@@ -78,7 +84,7 @@ def test_thousands_of_rules_read_everything_once(store: Priced) -> None:
 
 def test_between_them_the_store_is_asked_how_many_there_are(store: Priced) -> None:
     """Where the search is not cheap, it depends on how much it finds."""
-    some = rules(40)
+    some = rules(50)
     store.counted = 10
     assert choose(store, some, MANY).plan is Plan.CANDIDATES
     store.counted = MANY

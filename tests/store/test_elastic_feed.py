@@ -15,9 +15,10 @@ from soc.detect.predicate import And, Op, Or, Test
 from soc.errors import NotAuthorisedError, SocError
 from soc.store.contract import Fate, FeedBatch, Incoming, Position
 from soc.store.elastic import ElasticStore
-from soc.store.elastic_feed import Shard, _start
+from soc.store.elastic_feed import _start
 from soc.store.elastic_narrow import GROUP_CLAUSES, REQUEST_CLAUSES, groups, packed_bodies
 from soc.store.elastic_query import leaves
+from soc.store.elastic_shard import Shard
 from tests.elastic_node import Node
 from tests.fault_proxy import Fault, FaultProxy, Kind
 from tests.store.helpers import incoming

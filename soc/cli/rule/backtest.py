@@ -52,15 +52,14 @@ def backtest(
       soc rule backtest rules/new.yml --events /evidence
     """
     from soc.detect import catalogue
-    from soc.detect import plan as plans
+    from soc.detect.plan import plan_of
 
     s = session()
-    if plan not in {p.value for p in plans.Plan}:
-        raise UsageError(f"there is no plan {plan!r}", hint="auto, stream or candidates")
+    chosen = plan_of(plan)
     ruleset = catalogue.ruleset_of(s.config, rules or [])
     ruleset.require_sound()
     bounds = _bounds(since or ("beginning" if events else "30d"), until)
-    result = _files(s, ruleset, events, bounds) if events else _store(s, ruleset, plans.Plan(plan), bounds)
+    result = _files(s, ruleset, events, bounds) if events else _store(s, ruleset, chosen, bounds)
     _show(s, result, alone=len(result.outcomes) == 1, everything=everything)
     return ExitCode.DONE if result.events else ExitCode.FAILED
 
