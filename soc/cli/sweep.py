@@ -121,6 +121,8 @@ def status() -> None:
     """Say where sweeps stand: when the last one was, by whom, and how many events wait.
 
     TODAY and HITS count the events and hits of this day (UTC), BLIND the rules that lack a field they need.
+    COMMIT is that of the published rules that the sweepers have (`files`: they read files); where there are
+    several sweepers, each is listed.
 
     Examples:
 
@@ -128,7 +130,7 @@ def status() -> None:
 
     soc sweep status --output json
     """
-    from soc.cli.sweep_report import status_rows
+    from soc.cli.sweep_report import status_rows, workers_lines
     from soc.cli.times import say_zone
     from soc.detect import sweep
 
@@ -144,12 +146,16 @@ def status() -> None:
         Column("blind", right=True),
     ]
     found = sweep.status(s.store(create=False))
+    if any(worker.get("commit") for position in found for worker in position.workers):
+        columns.insert(4, Column("commit"))
     s.out.rows(
         status_rows(found, people=s.out.is_table), columns, empty="nothing was swept yet: soc sweep --once"
     )
     if s.out.is_table:
         say_zone(s, [position.swept_at for position in found])
         for position in found:
+            for text in workers_lines(position):
+                s.say(text)
             for note in position.notes[-5:]:
                 s.say(f"{position.name}: {note}")
 

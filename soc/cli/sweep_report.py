@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from soc.cli.times import brief, narrow
+from soc.detect.leases import Worker
 
 if TYPE_CHECKING:
     from soc.detect.gaps import Gaps
@@ -143,10 +144,24 @@ def backfill_line(result: SweepResult, *, dry_run: bool) -> str:
     return "\n".join(out)
 
 
+def short_commit(worker: Mapping[str, Any]) -> str:
+    """The commit of the published rules that a sweeper has, or `files`."""
+    commit = str(worker.get("commit") or "")
+    return f"{commit[:12]}{'+changes' if commit.endswith('+changes') else ''}" or "files"
+
+
+def workers_lines(position: SweepStatus) -> Iterator[str]:
+    """Each sweeper of a position with the rules that it has, where there are several."""
+    if len(position.workers) > 1:
+        for worker in position.workers:
+            what = f"{short_commit(worker)}, {worker.get('rules', 0):,} rules"
+            yield f"{position.name}: {Worker.load(worker)}: {what}, {brief(str(worker.get('swept_at', '')))}"
+
+
 def status_rows(found: Iterable[SweepStatus], *, people: bool) -> Iterator[dict[str, Any]]:
     """Positions as rows; `people`: times in the viewer's zone, and numbers of things instead of lists."""
     for position in found:
-        row = asdict(position)
+        row = {**asdict(position), "commit": sorted({short_commit(worker) for worker in position.workers})}
         if people:
             row["swept_at"] = brief(position.swept_at, narrow=narrow())
             row["blind"] = len(position.blind)

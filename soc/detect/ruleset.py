@@ -156,13 +156,18 @@ def load_rules(
 
 
 def compile_texts(
-    texts: Mapping[str, bytes], folders: Sequence[Path], *, progress: Progress | None = None
+    texts: Mapping[str, bytes],
+    folders: Sequence[Path],
+    *,
+    placeholders: Configured | None = None,
+    progress: Progress | None = None,
 ) -> list[tuple[str, Entry]]:
     """Rule files that are not in a folder yet, compiled as they would be in these folders.
 
     What is compiled is kept in the cache of the folders, so that loading them afterwards is quick.
     """
-    pipelines = load_pipelines([content.shipped("rules"), *(f for f in folders if f.is_dir())])
+    there = [folder for folder in folders if folder.is_dir()]
+    pipelines = load_pipelines([content.shipped("rules"), *there], placeholders)
     cache = _cache(True, pipelines, folders)
     out = []
     with collection_paused(), tempfile.TemporaryDirectory(prefix="soc-rules-") as scratch:

@@ -100,6 +100,9 @@ class TestPublish:
         soc("rule", "publish", "--yes", cwd=content).ok()
         assert "published already" in soc("rule", "publish", "--yes", cwd=content).ok().err
         soc("sweep", "--once", "--published", cwd=content).ok()
+        (status,) = soc("sweep", "status", "--output", "json", cwd=content).ok().json
+        (first,) = soc("rule", "rollback", "--list", "--output", "json", cwd=content).ok().json
+        assert status["commit"] == [first["commit"][:12]]
         (content / "rules/overrides.yml").write_text(
             f"overrides:\n  - match: {{id: {A}}}\n    set: {{mode: shadow}}\n"
         )

@@ -16,6 +16,7 @@ from soc import yamlio
 from soc.detect import filters
 from soc.detect.catalogue import datasets
 from soc.detect.pipelines import FOLDER, read_pipeline
+from soc.detect.placeholders import FOLDER as LISTS
 from soc.detect.releases import git
 from soc.detect.releases.layers import OVERRIDES, SELECTION
 from soc.detect.releases.overrides import parse_overrides
@@ -45,8 +46,13 @@ class Changed:
 
     @property
     def is_content(self) -> bool:
-        """Whether it is a file of YAML."""
-        return self.path.suffix in (".yml", ".yaml")
+        """Whether it is a file of YAML, or a list of values."""
+        return self.path.suffix in (".yml", ".yaml") or self.is_list
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it holds the values of a placeholder."""
+        return self.parts[0] == LISTS and self.path.suffix in (".txt", ".yml", ".yaml")
 
     @property
     def is_samples(self) -> bool:
@@ -127,6 +133,8 @@ def _one(
     elif file.path in collectors:
         there = set(collectors[file.path])
         out.add((rule for rule in ruleset.rules if there & set(datasets(rule.source))), why)
+    elif file.is_list:
+        out.add(_expanded(file, by_path), why)
     elif parts[0] == FOLDER:
         out.add(_mapped(file, ruleset), why)
     elif parts == (SELECTION,):
@@ -173,6 +181,17 @@ def _both(file: Changed, read: Callable[[str, str], Any]) -> Iterator[Any]:
 def _mapped(file: Changed, ruleset: Ruleset) -> list[Rule]:
     scopes = [pipeline.scope for pipeline in _both(file, read_pipeline)]
     return [rule for rule in ruleset.rules if any(scope.covers(rule.logsource) for scope in scopes)]
+
+
+def _expanded(file: Changed, by_path: dict[str, list[Rule]]) -> Iterator[Rule]:
+    """The rules whose file names a placeholder."""
+    wanted = f"%{file.path.stem}%".encode()
+    for path, rules in by_path.items():
+        try:
+            if wanted in Path(path).read_bytes():
+                yield from rules
+        except OSError:
+            continue  # a finding of the loader
 
 
 def _differently_selected(file: Changed, ruleset: Ruleset) -> list[Rule]:

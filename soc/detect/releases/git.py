@@ -44,7 +44,7 @@ class Checkout:
         differ = _git(self.root, ["diff", "--name-only", "--no-renames", "-z", "HEAD", *below])
         untracked = _git(self.root, ["ls-files", "--others", "-z", *below])
         names = [name for name in differ.split("\0") if name]
-        hidden = [name for name in untracked.split("\0") if name.endswith((".yml", ".yaml"))]
+        hidden = [name for name in untracked.split("\0") if name.endswith((".yml", ".yaml", ".txt"))]
         return names + [name for name in hidden if not any(p.startswith(".") for p in name.split("/"))]
 
     def changed_since(self, commit: str) -> set[Path]:

@@ -180,7 +180,9 @@ def _take_in(
         folders.append(folder)
     seen: dict[str, str] = {}
     replaced: dict[str, str] = {}
-    for path, entry in compile_texts(material.files, folders, progress=progress):
+    for path, entry in compile_texts(
+        material.files, folders, placeholders=config.placeholders, progress=progress
+    ):
         error = next((f for f in entry.findings if f.severity == "error"), None)
         twice = next((r for r in entry.records if r.id in seen), None)
         if error:

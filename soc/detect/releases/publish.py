@@ -14,7 +14,7 @@ from soc import content
 from soc.detect import placeholders
 from soc.detect.releases import git, published
 from soc.detect.releases.layers import SHIPPED
-from soc.detect.releases.published import BLOB, CURRENT, DECLARED, HEAD, SET, Files, Head, Release
+from soc.detect.releases.published import BLOB, CURRENT, DECLARED, HEAD, LISTS, SET, Files, Head, Release
 from soc.errors import ConflictError, ContentError, SocError, UsageError
 from soc.event import timestamp
 from soc.store.contract import Document, Store, VersionConflictError, Write
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 REMEMBERED = 50
 """Earlier releases that the store remembers, to go back to."""
 
-LISTS = 64
+PARTS = 64
 """A set's list of files is cut into so many parts, by the hash of the path: one change rewrites one part."""
 
 _WRITE_AT_ONCE = 200
@@ -116,7 +116,7 @@ class Draft:
         """The list of files in parts: hash to text."""
         parts: dict[int, list[list[str]]] = {}
         for path, digest in sorted(self.files.hashes.items()):
-            parts.setdefault(int(published.hash_of(path)[:8], 16) % LISTS, []).append([path, digest])
+            parts.setdefault(int(published.hash_of(path)[:8], 16) % PARTS, []).append([path, digest])
         written = [json.dumps(parts[number], ensure_ascii=False) for number in sorted(parts)]
         return {published.hash_of(text): text for text in written}
 
@@ -227,6 +227,8 @@ def _collect(config: Config, folders: Sequence[Path]) -> tuple[Files, dict[str, 
     collectors = [content.shipped("collectors"), *config.collectors]
     declared = msgspec.json.encode(declared_in(collectors, None))
     texts[DECLARED] = msgspec.json.format(declared, indent=1).decode()
+    lists = placeholders.load_placeholders(folders, config.placeholders).values
+    texts[LISTS] = json.dumps({name: list(lists[name]) for name in sorted(lists)}, indent=1)
     hashes = {path: published.hash_of(text) for path, text in texts.items()}
     return Files(tuple(names), hashes), texts
 

@@ -19,7 +19,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,9 @@ CURRENT = "rules"
 
 DECLARED = "logsources.json"
 """A file of each set: which datasets the collectors of whoever published it declare for which log source."""
+
+LISTS = "placeholders.json"
+"""A file of each set: the values of all placeholders, also of those that stand in a configuration."""
 
 MAX_FILES = 100_000
 KEPT = 4
@@ -159,7 +162,7 @@ def _checked(wanted: str, path: str, folders: Sequence[str]) -> str:
     """A path of a set, when it stays inside of it."""
     parts = PurePosixPath(path).parts
     odd = "\\" in path or "\0" in path or path.startswith("/") or "//" in path
-    inside = path == DECLARED or (len(parts) > 1 and parts[0] in folders)
+    inside = path in (DECLARED, LISTS) or (len(parts) > 1 and parts[0] in folders)
     if odd or not inside or any(part in ("", ".", "..") or part.startswith(".") for part in parts):
         raise _damaged(wanted, f"it holds the path {path!r}")
     return path
@@ -219,13 +222,20 @@ def load(folder: Path, commit: str, *, progress: Progress | None = None) -> Rule
     try:
         names = msgspec.json.decode((folder / "folders.json").read_bytes(), type=list[str])
         declared = msgspec.json.decode((folder / DECLARED).read_bytes(), type=list[Declared])
+        lists = msgspec.json.decode((folder / LISTS).read_bytes(), type=dict[str, tuple[str, ...]])
     except (OSError, msgspec.MsgspecError) as error:
         raise ContentError(
             [Problem("published", f"it cannot be read: {error}", Place(str(folder)))]
         ) from None
     folders = [folder / name for name in names]
-    found = load_rules(folders, declared=declared, progress=progress, commit=commit, known_as="published")
-    return replace(found, commit=commit)
+    return load_rules(
+        folders,
+        declared=declared,
+        progress=progress,
+        commit=commit,
+        known_as="published",
+        placeholders=lists,
+    )
 
 
 def shown_path(path: str) -> str:

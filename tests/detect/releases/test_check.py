@@ -17,7 +17,7 @@ from tests.detect import rules
 from tests.detect.releases.test_importer import git_in
 from tests.detect.releases.test_publish import commit
 
-A, B, C, D, E = (f"{n}d6b1f2c-0d3e-4f41-9a57-0c2f6d1e8b90" for n in "12345")
+A, B, C, D, E, F = (f"{n}d6b1f2c-0d3e-4f41-9a57-0c2f6d1e8b90" for n in "123456")
 WEB = "{category: webserver}"
 
 
@@ -44,6 +44,8 @@ FILES = {
     "rules/samples/b.yml": samples("attack-b"),
     "rules/win.yml": rule(C, "C", "c", logsource="{product: windows, service: security}", field="Odd"),
     "rules/upstream/sigmahq/up.yml": rule(D, "D", "attack-d"),
+    "rules/expand.yml": rule(F, "Expand", "x").replace("contains: 'x'", "expand: '%robots%'"),
+    "rules/lists/robots.txt": "wget\n",
     "rules/pipelines/web.yml": (
         "name: own-web\nlogsource: {category: webserver}\nmappings: [{fields: {Odd: url.path}}]\n"
     ),
@@ -122,8 +124,8 @@ EXCEPTION = dedent("""
         ({"rules/a.yml": rule(A, "A", "attack-a").replace("level: high", "level: low")}, "a"),
         ({"rules/samples/b.yml": samples("attack-b") + "# more\n"}, "b"),
         # a pipeline concerns every rule that it maps, imported and shipped ones as well
-        ({"rules/pipelines/web.yml": FILES["rules/pipelines/web.yml"] + "prefix: x.\n"}, "abu+"),
-        ({"rules/pipelines/web.yml": None}, "abu+"),
+        ({"rules/pipelines/web.yml": FILES["rules/pipelines/web.yml"] + "prefix: x.\n"}, "abeu+"),
+        ({"rules/pipelines/web.yml": None}, "abeu+"),
         # … and one that came to be
         ({"rules/pipelines/win.yml": "name: w\nlogsource: {product: windows}\nprefix: y.\n"}, "w+"),
         # only the rules that a changed entry means
@@ -131,8 +133,10 @@ EXCEPTION = dedent("""
         ({"rules/overrides.yml": None}, "aw"),
         ({"rules/selection.yml": f"exclude:\n  - id: {E}\n  - id: {B}\n    reason: loud\n"}, "b"),
         ({"rules/exceptions/e.yml": EXCEPTION.replace("RULE", B)}, "b"),
-        ({"rules/exceptions/e.yml": EXCEPTION.replace("[RULE]", "any")}, "abu+"),
+        ({"rules/exceptions/e.yml": EXCEPTION.replace("[RULE]", "any")}, "abeu+"),
         ({"rules/upstream/sigmahq/up.yml": rule(D, "D", "changed")}, "u"),
+        # a list concerns the rules that name it
+        ({"rules/lists/robots.txt": "curl\n"}, "e"),
         # a rule that is correlated concerns the correlation
         ({"rules/many.yml": CORRELATION, "rules/selection.yml": FILES["rules/selection.yml"]}, "m"),
     ],
@@ -240,12 +244,12 @@ def test_a_branch_is_compared_with_where_it_began(content: Path, config: Config)
 def test_without_a_reference_all_own_rules_are_checked(content: Path, config: Config) -> None:
     """Imported rules that did not change are one line, whatever is wrong with them."""
     report = check.check(config)
-    assert looked_at(report) == "abw"
+    assert looked_at(report) == "abew"
     said = [line for line in report.summary() if "imported" in line]
     assert len(said) == 1
     assert said[0].startswith("1 unchanged imported rule: 0 errors, ")
     assert looked_at(check.check(config, [content / "rules" / "a.yml"])) == "a"
-    assert looked_at(check.check(Config(None, config.store), [content / "rules"])) == "abw"
+    assert looked_at(check.check(Config(None, config.store), [content / "rules"])) == "abew"
 
 
 def test_unusable_arguments(content: Path, config: Config, tmp_path: Path) -> None:

@@ -90,6 +90,11 @@ def test_a_set_comes_back_as_it_was_with_its_commit(config: Config, store: Store
     (repository / "rules" / "pipelines" / "own.yml").write_text(
         "name: own\nlogsource: {category: webserver}\nmappings: [{fields: {Odd: url.path}}]\n"
     )
+    (repository / "rules" / "lists").mkdir()
+    (repository / "rules" / "lists" / "robots.txt").write_text("curl\n")
+    text = rules.text("s: {url.path|expand: ['%robots%', '%ours%']}\ncondition: s", title="C", id=C)
+    (repository / "rules" / "c.yml").write_text(text.replace("category: test", "category: webserver"))
+    config = replace(config, placeholders={"ours": ("wget",)})  # stands in the author's soc.yml alone
     head = commit(repository)
     made = draft(config, store)
     release = publish.publish(store, made)
@@ -100,6 +105,7 @@ def test_a_set_comes_back_as_it_was_with_its_commit(config: Config, store: Store
         r.id: (r.version, r.level, r.mode, r.off, r.origin) for r in ours.rules
     }
     assert found.commit == head
+    assert "wget" in repr(found.by_id[C].predicate)
     assert {rule.commit for rule in found.rules} == {head}
     assert published.shown_path(found.by_id[A].path) == "rules/a.yml"
     assert not list((cache_folder() / "published").rglob("samples"))
@@ -280,9 +286,8 @@ class TestSweepers:
             "web02": second,
         }
         assert alerts["web02"]["path"] == "rules/a.yml"
-        position = store.read("position", "sweep")
-        assert position is not None
-        assert position.body["commit"] == second
+        (sweeper,) = store.find("sweeper")
+        assert sweeper.body["commit"] == second
 
     def test_keeps_the_last_good_set(self, config: Config, store: Store, repository: Path) -> None:
         """A set that was damaged in the store is not used, in whole or in part, and that is said once."""
