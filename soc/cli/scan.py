@@ -86,7 +86,7 @@ def scan(
     collectors = collectors_for(s.config)
     sources, problems = work.inputs(files)
     with bar(s, "Compiling rules") as tick:
-        ruleset = work.rules_for(s.config, rules, level, collectors, tick)
+        ruleset = work.rules_for(s.config, rules, level, tick)
     problems = [*ruleset.errors, *problems]
     if problems and not keep_going:
         raise ContentError(problems, hint="correct this, or leave it out with --keep-going")

@@ -120,6 +120,7 @@ class Collectors(Mapping[str, Collector]):
         self._loaded: dict[str, Collector | list[Problem]] = {}
         self._warnings: list[Problem] = []
         self._syslog: tuple[Collector, ...] | None = None
+        self._mentioning: dict[str, list[Collector]] = {}
 
     def __getitem__(self, name: str) -> Collector:
         if name not in self.paths:
@@ -162,6 +163,15 @@ class Collectors(Mapping[str, Collector]):
                 out += found
         return out + self._warnings
 
+    def mentioning(self, word: str) -> list[Collector]:
+        """The collectors whose files hold this word; the others are not read as collectors."""
+        known = self._mentioning.get(word)
+        if known is None:
+            names = [name for name, path in sorted(self.paths.items()) if _holds(path, word.encode())]
+            found = [self._load(name) for name in names]
+            known = self._mentioning[word] = [one for one in found if isinstance(one, Collector)]
+        return known
+
     def find(self, name: str) -> Collector:
         """The collector of that name; `UsageError` that suggests near names when there is none."""
         if name in self.paths:
@@ -178,6 +188,13 @@ class Collectors(Mapping[str, Collector]):
             found = [c for c in self.values() if c.format == "syslog"]
             self._syslog = tuple(sorted(found, key=lambda c: (c.fallback, c.name)))
         return self._syslog
+
+
+def _holds(path: Path, word: bytes) -> bool:
+    try:
+        return word in path.read_bytes()
+    except OSError:
+        return True  # whoever reads it says what is wrong
 
 
 def load(path: Path) -> tuple[Collector | None, list[Problem]]:

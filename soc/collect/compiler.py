@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import CodeType
 from typing import Any
 
@@ -229,12 +230,17 @@ def as_plain(value: Any) -> str | None:
 class Program:
     """The generated code of one collector and the constants it names."""
 
+    name: str
     source: str
-    code: CodeType
     patterns: Mapping[str, str]
     constants: Mapping[str, Any]
     times: Mapping[str, str]
     parsers: Mapping[str, str]
+
+    @cached_property
+    def code(self) -> CodeType:
+        """What Python runs; compiled when the first record is to be read."""
+        return compile(self.source, f"<collector {self.name}>", "exec")
 
     def bind(
         self, reader: TimeReader, latest: list[str], *, long: bool = False
@@ -346,8 +352,7 @@ class Compiler:
             self.stream(stream, scope)
         self.emit("return None")
         source = "\n".join(self.lines) + "\n"
-        code = compile(source, f"<collector {self.spec.name}>", "exec")
-        return Program(source, code, self.patterns, self.constants, self.times, self.parsers)
+        return Program(self.spec.name, source, self.patterns, self.constants, self.times, self.parsers)
 
     def stream(self, stream: StreamSpec, scope: _Scope) -> None:
         self.emit("while True:")

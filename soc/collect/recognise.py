@@ -10,13 +10,15 @@ from __future__ import annotations
 import fnmatch
 import gzip
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from soc.collect.collector import Collector, Context
+from soc.collect.collector import Collector, Collectors, Context
 from soc.collect.formats import registry
+from soc.collect.formats.evtx_file import MAGIC
 from soc.collect.parsing import ReadError, lines, opened
 from soc.event import Event
 
@@ -64,7 +66,7 @@ def claims(path: Path, collectors: Mapping[str, Collector]) -> list[Recognised]:
     """All collectors that can read the file, the best first."""
     head = _head(path)
     out = []
-    for collector in collectors.values():
+    for collector in _concerned(head, collectors):
         named = any(fnmatch.fnmatch(path.name.lower(), glob.lower()) for glob in collector.spec.names)
         claim = _by_head(collector, head, named=named) if collector.framing == "file" else None
         if collector.framing == "lines" and head.records:
@@ -74,10 +76,27 @@ def claims(path: Path, collectors: Mapping[str, Collector]) -> list[Recognised]:
     return sorted(out, key=lambda c: (-c.score, c.collector.name))
 
 
-@dataclass(frozen=True, slots=True)
+def _concerned(head: _Head, collectors: Mapping[str, Collector]) -> Iterable[Collector]:
+    """The collectors that may read a file; of a Windows event log only those that speak of its format."""
+    if head.event_log and isinstance(collectors, Collectors):
+        return collectors.mentioning("evtx")
+    return collectors.values()
+
+
+@dataclass(frozen=True)
 class _Head:
     raw: bytes
     records: list[bytes]
+
+    @property
+    def event_log(self) -> bool:
+        """Whether it is the beginning of an EVTX file."""
+        return self.raw.startswith(MAGIC)
+
+    @cached_property
+    def text(self) -> str:
+        """The beginning as text; of a binary file only what patterns can be about."""
+        return self.raw[: len(MAGIC) if self.event_log else HEAD].decode("utf-8", "replace")
 
 
 def _head(path: Path) -> _Head:
@@ -90,7 +109,7 @@ def _head(path: Path) -> _Head:
     except (EOFError, OSError, gzip.zlib.error) as error:  # type: ignore[attr-defined] # gzip imports zlib
         if not path.exists() or isinstance(error, PermissionError):
             raise
-    if not raw.startswith(b"ElfFile\0"):
+    if not raw.startswith(MAGIC):
         import io
 
         try:
@@ -101,9 +120,8 @@ def _head(path: Path) -> _Head:
 
 
 def _by_head(collector: Collector, head: _Head, *, named: bool) -> Recognised | None:
-    text = head.raw.decode("utf-8", "replace")
     for pattern in collector.spec.first:
-        if re.search(pattern, text, re.ASCII):
+        if re.search(pattern, head.text, re.ASCII):
             return Recognised(collector, 3 + named, f"its beginning matches {pattern!r}", named=named)
     return None
 

@@ -256,14 +256,14 @@ class FieldTable:
             if literal.checks:
                 checks.update(literal.checks)
 
-    def _try(self, text: str, plain: str, checks: Iterable[int], true: set[int]) -> dict[int, rx.Compiled]:
+    def _try(self, text: str, plain: str, checks: Iterable[int], true: set[int]) -> dict[int, Test]:
         """Add what holds of these checks; the regular expressions among them are left open."""
-        asks: dict[int, rx.Compiled] = {}
+        asks: dict[int, Test] = {}
         for number in checks:
             check = self._checks[number]
             test = check.test
             if test.op is Op.REGEX:
-                asks[check.atom] = check.operand
+                asks[check.atom] = test
                 continue
             if test.op is Op.WILDCARD:
                 found = wildcard_matches(check.operand, text if check.strict else plain)
@@ -332,12 +332,13 @@ class FieldTable:
     def _gather_expressions(self) -> None:
         """Take the expressions that would be tried on every value, to search for them together."""
         self._expressions: rx.Several | None = None
-        open_ = [n for n in self._unfiltered if isinstance(self._checks[n].operand, rx.Compiled)]
-        joined = [n for n in open_ if self._checks[n].operand.joinable]
+        tests = {n: self._checks[n].test for n in self._unfiltered if self._checks[n].test.op is Op.REGEX}
+        patterns = {n: rx.compiled(test.operand, test.flags) for n, test in tests.items()}
+        joined = {n: pattern for n, pattern in patterns.items() if pattern.joinable}
         if not joined:
             return
         with suppress(ValueError):  # too many for one pass: each is tried by itself
-            self._expressions = rx.Several([self._checks[n].operand for n in joined])
+            self._expressions = rx.Several(list(joined.values()))
             self._expression_atoms = [self._checks[n].atom for n in joined]
             self._unfiltered = [n for n in self._unfiltered if n not in joined]
 
@@ -351,8 +352,7 @@ class FieldTable:
             net = network(test.operand)
             self._networks.append((atom, net.version, int(net.netmask), int(net.network_address)))
         elif op is Op.REGEX:
-            pattern = rx.compiled(test.operand, test.flags)
-            self._check(_Check(atom, test, pattern, strict=True), literals.required(test.operand))
+            self._check(_Check(atom, test, None, strict=True), literals.required(test.operand))
         elif op is Op.WILDCARD:
             check = _Check(atom, test, folded(test.operand, test.cased), strict=test.cased)
             part = literals.longest_part(test.operand)

@@ -22,10 +22,10 @@ class Gate:
 
     def __init__(self, literals: Collection[str]) -> None:
         self._plain: Any = None
+        self._wide: Any = None
+        self._literals = literals
         if all(text.isascii() for text in literals):
             self._plain = _finder([text.encode() for text in literals])
-            # lowering ASCII letters alone is enough, but for the few characters that fold into ASCII
-            self._wide = _finder([text.encode() for text in (*literals, *_FOLDED_INTO_ASCII)])
         else:
             self._folded = _finder([text.encode("utf-8", "surrogatepass") for text in literals])
 
@@ -33,7 +33,13 @@ class Gate:
         """Whether to look closer."""
         if self._plain is None:
             return bool(self._folded(fold(text).encode("utf-8", "surrogatepass")))
-        find = self._plain if text.isascii() else self._wide
+        if text.isascii():
+            find = self._plain
+        else:
+            if self._wide is None:
+                # lowering ASCII letters alone is enough, but for the few characters that fold into ASCII
+                self._wide = _finder([text.encode() for text in (*self._literals, *_FOLDED_INTO_ASCII)])
+            find = self._wide
         return bool(find(text.encode("utf-8", "surrogatepass").lower()))
 
 

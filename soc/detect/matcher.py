@@ -147,8 +147,9 @@ class Matcher:
 
     def prepare(self) -> None:
         """Build everything now that is otherwise built when it is first needed."""
-        for table in self._tables.values():
-            table.prepare()
+        with collection_paused():
+            for table in self._tables.values():
+                table.prepare()
 
     def match(self, event: Mapping[str, Any]) -> tuple[Match, ...]:
         """The rules that are true of the event or undecided, in the order of the rules."""

@@ -112,9 +112,13 @@ class Ruleset:
 def ruleset_for(config: Config, *, progress: Progress | None = None) -> Ruleset:
     """The shipped rules with the user's over them, as this configuration sees them."""
     folders = [content.shipped("rules"), *config.rules]
-    collectors = [content.shipped("collectors"), *config.collectors]
-    declared = declared_in(collectors, _cache_folder(True))
+    declared = declared_for(config)
     return load_rules(folders, declared=declared, progress=progress, placeholders=config.placeholders)
+
+
+def declared_for(config: Config) -> list[Declared]:
+    """What the shipped collectors and the user's declare, without reading them where that is known."""
+    return declared_in([content.shipped("collectors"), *config.collectors], _cache_folder(True))
 
 
 def load_rules(

@@ -25,12 +25,11 @@ from soc.collect.parsing import ReadError, lines, opened
 from soc.collect.recognise import recognise
 from soc.config import Config
 from soc.detect.correlate.reading import with_bases
-from soc.detect.logsources import declared_by
 from soc.detect.matcher import Matcher
 from soc.detect.predicate import Verdict
 from soc.detect.releases import selection
 from soc.detect.rule import LEVELS, Rule
-from soc.detect.ruleset import Progress, Ruleset, load_rules
+from soc.detect.ruleset import Progress, Ruleset, declared_for, load_rules
 from soc.errors import ExitCode, Place, Problem, UsageError
 from soc.event import Event
 
@@ -336,7 +335,6 @@ def rules_for(
     config: Config,
     folders: Sequence[Path] | None,
     level: str,
-    collectors: Collectors,
     progress: Progress | None = None,
 ) -> Ruleset:
     """The rules to scan with: those of `folders`, else the shipped ones and the user's; of `level` and above.
@@ -348,7 +346,7 @@ def rules_for(
     chosen = list(folders) if folders else [content.shipped("rules"), *config.rules]
     found = load_rules(
         chosen,
-        declared=declared_by(collectors),
+        declared=declared_for(config),
         progress=progress,
         placeholders=config.placeholders,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from soc.detect.regex import Compiled
+from soc.detect.predicate import Test
+from soc.detect.regex import compiled
 
 NONE: frozenset[int] = frozenset()
 
@@ -24,7 +25,7 @@ class Sight:
         self,
         true: frozenset[int],
         undecided: frozenset[int] = NONE,
-        asks: Mapping[int, Compiled] | None = None,
+        asks: Mapping[int, Test] | None = None,
         text: str = "",
     ) -> None:
         self.true = true
@@ -47,7 +48,8 @@ class Sight:
         if not asks:
             return
         for atom in asks.keys() & atoms:
-            found = asks.pop(atom).search(self.text)
+            test = asks.pop(atom)
+            found = compiled(test.operand, test.flags).search(self.text)
             if found:
                 self.true |= {atom}
             elif found is None:

@@ -110,6 +110,8 @@ def _attributes(value: Any) -> Mapping[str, Any]:
 
 def _scalar(value: Any) -> str:
     """The text of an element that may carry attributes."""
+    if type(value) is str:
+        return value
     if isinstance(value, dict):
         value = value.get("#text", value.get("Value", value.get("text")))
     return text(value) if not isinstance(value, (dict, list)) else ""
@@ -165,7 +167,10 @@ def _data(out: dict[str, Any], part: Any) -> None:
     for name, value in part.items():
         if name.startswith(("#", "xmlns", "@")):
             continue
-        if name == "Data":
+        if type(value) is str and name != "Data":  # what nearly all of them are
+            if value and name not in out:
+                out[name] = _guid(value) if name[-4:].lower() == "guid" else value
+        elif name == "Data":
             inner = value.get("#text") if isinstance(value, dict) and "#text" in value else value
             if isinstance(inner, list) and any(isinstance(i, dict) for i in inner):
                 _data(out, inner)
