@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from soc.detect import atoms, gates
+from soc.detect import matcher as matching
 from soc.detect.matcher import Match, Matcher
 from soc.detect.predicate import And, Not, Op, Or, Predicate, Test, Verdict, evaluate
 from soc.detect.rule import Rule
@@ -67,6 +69,12 @@ PATTERNS = st.sampled_from(
         "a{2}",
         "[a-c]bc",
         "x|abc",
+        "[a-c]",
+        "(?:k|σ)",
+        "b$",
+        r"\s",
+        "(?i)[a-z]{2}",
+        ".{16,}",
         "k",
         "(?<!a)bc",
         r"\\x",
@@ -149,9 +157,19 @@ BOUNDS = st.sampled_from([32_000_000, 300])
 
 
 def _agrees(rules: list[Rule], events: list[dict[str, Any]], remembered: int) -> None:
-    matcher = Matcher(rules, remembered=remembered)
-    for event in [*events, *events]:
-        assert list(matcher.match(event)) == expected(rules, event)
+    """Each event twice; gates are learnt anew all the time, and where memory is bounded, hardly any is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gates, "FIRST_LESSON", 1)
+        patch.setattr(gates, "FULLY", 2)
+        patch.setattr(gates, "EVERY", 2)
+        if remembered < 1000:
+            patch.setattr(matching, "COMBINATIONS", 2)
+            patch.setattr(matching, "PARTITIONS", 2)
+            patch.setattr(atoms, "MAX_REMEMBERED", 3)
+            patch.setattr(atoms, "MAX_SIGHTS", 2)
+        matcher = Matcher(rules, remembered=remembered)
+        for event in [*events, *events]:
+            assert list(matcher.match(event)) == expected(rules, event)
 
 
 @given(rulesets(), STREAMS, BOUNDS)
@@ -177,10 +195,10 @@ def test_agrees_with_plain_evaluation_at_length(
 @settings(max_examples=300, deadline=None)
 def test_a_gate_never_hides_a_rule(predicate: Predicate, event: dict[str, Any]) -> None:
     """When a predicate is true, one of the tests that it is said to need is true."""
-    atoms = Atoms(())
-    found = needed(atoms.tree(predicate), atoms.costs)
+    numbered = Atoms(())
+    found = needed(numbered.tree(predicate), numbered.costs)
     if found is not None and evaluate(predicate, event) is Verdict.TRUE:
-        assert any(evaluate(atoms.tests[n], event) is Verdict.TRUE for n in found[1])
+        assert any(evaluate(numbered.tests[n], event) is Verdict.TRUE for n in found[1])
 
 
 @given(st.recursive(
@@ -217,6 +235,31 @@ def test_undecided_spreads_as_in_kleenes_logic() -> None:
     ]
     found = {m.rule.id: m.verdict for m in Matcher(rules).match(event)}
     assert found == {"slow": Verdict.UNDECIDED, "or": Verdict.TRUE, "not": Verdict.UNDECIDED}
+
+
+def test_a_hit_does_not_depend_on_what_was_asked_before() -> None:
+    """An expression is tried only when a rule asks for it; a rule that asks later gets the same answer."""
+    pattern = Test("a", Op.REGEX, "ab.*c")
+    rules = [
+        rule(And((Test("b", Op.EQUALS, "1"), pattern)), "first"),
+        rule(And((Test("c", Op.EQUALS, "1"), pattern)), "second"),
+        rule(And((Test("d", Op.EQUALS, "1"), Not(pattern))), "third"),
+    ]
+    matcher = Matcher(rules)
+    for extra in ({}, {"c": "1"}, {"b": "1", "d": "1"}, {"b": "1", "c": "1"}, {"d": "1"}):
+        for value in ("xabyyc", "ab", ["ab", "abc"], "abc" + "x" * 2000):
+            event = {"a": value, **extra}
+            assert list(matcher.match(event)) == expected(rules, event), event
+
+
+def test_doubt_in_one_of_several_values() -> None:
+    """A list with a value on which the search runs out of time, and one that decides it all the same."""
+    slow = "a" * 40 + "b"
+    rules = [rule(SLOW, "slow"), rule(Not(SLOW), "not")]
+    matcher = Matcher(rules)
+    for value, verdict in (([slow, "x"], Verdict.UNDECIDED), ([slow, "aa"], Verdict.TRUE)):
+        found = {m.rule.id: m.verdict for m in matcher.match({"a": value})}
+        assert found["slow"] is verdict
 
 
 def test_blind_and_undecidable_rules_are_left_out() -> None:

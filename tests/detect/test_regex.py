@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from soc.detect import regex as rx
 
@@ -88,3 +90,22 @@ def test_text_of_any_kind() -> None:
     assert rx.compiled("b$").search("a\x00b") is True
     assert rx.compiled("x").search("a" * 1_000_000 + "x") is True
     assert rx.compiled("b$").search("\ud800b") is True
+
+
+JOINED = ("a", "b+c", r"\s-[FTd]\s", "^é$", "[a-z]{3}", r"x\z", "(?i)k", "a|b", ".*", r"\bfoo\b")
+
+
+@given(st.one_of(st.text(max_size=12), st.sampled_from(["é\n", "\ud800b", "-F ", "K", "foo", ""])))
+@settings(deadline=None)
+def test_several_at_once_are_found_as_each_by_itself(text: str) -> None:
+    """One pass over a text finds the same expressions as a search for each of them."""
+    patterns = [rx.compiled(pattern) for pattern in JOINED]
+    assert all(pattern.joinable for pattern in patterns)
+    found = rx.Several(patterns).search(text)
+    assert sorted(found) == [n for n, pattern in enumerate(patterns) if pattern.search(text)]
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)b", "[^x]{200,}", "(?:ab){2,40}"])
+def test_what_is_not_joined(pattern: str) -> None:
+    """Look-around takes the other engine, and a repetition that counts far makes a joint search slow."""
+    assert not rx.compiled(pattern).joinable
