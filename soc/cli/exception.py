@@ -16,11 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from soc.detect.exceptions.actions import Renewal
-    from soc.detect.exceptions.draft import Draft
-    from soc.detect.exceptions.review import Review
-    from soc.detect.rule import Rule
     from soc.detect.ruleset import Ruleset
-    from soc.respond.alerts import AlertView, Changed
 
 app = noun("Exceptions: what a rule is not to alert about, until when, and who says so")
 
@@ -114,6 +110,7 @@ def add(
     soc exception add --rule 5f1e --where 'user.name:(backup or restore)' --expires 12h --reason "Test"
     --dry-run
     """
+    from soc.cli.exception_steps import agree, choose, prepare, save, warn
     from soc.detect.exceptions.actions import CLOSE_AS
     from soc.detect.exceptions.draft import expiry, sentence
     from soc.detect.exceptions.files import folder_of
@@ -127,208 +124,18 @@ def add(
         raise UsageError(f"--close-as {close_as!r}: one of {', '.join(CLOSE_AS)} is expected")
     first = parse_when(since, now)
     if alert and not where:
-        where = _choose(s, alert, ready=bool(expires and reason))
+        where = choose(s, alert, ready=bool(expires and reason))
     if not expires:
         raise UsageError("--expires is missing", hint="--expires 30d: every exception ends")
     until, why = expiry(expires, now), sentence(reason, "--reason")
     folder = folder_of(s.config)
-    draft, reviews = _review(
+    draft, reviews = prepare(
         s, rule or [], alert, where or [], now, since=first, expires=until, reason=why,
         owner=owner.strip(), ticket=ticket.strip(), name=name,
     )  # fmt: skip
-    doubts = _show(s, draft, reviews, alert)
-    _agree(s, reviews, folder / f"{draft.name}.yml", yes=yes, dry_run=dry_run)
-    return _save(s, draft, reviews, doubts, folder, close_as if close_matching else "", dry_run=dry_run)
-
-
-def _choose(s: Session, alert: str, *, ready: bool) -> list[str]:
-    """Offer conditions from an alert; at a terminal some may be chosen. Raises `UsageError` otherwise.
-
-    `ready`: nothing else is missing, so that a choice leads on.
-    """
-    from soc.cli.alert_prompts import ask
-    from soc.cli.exception_report import candidate_rows
-    from soc.cli.output import Column
-    from soc.detect.exceptions.candidates import candidates
-    from soc.respond import alerts
-
-    store = s.store(create=False)
-    view = alerts.get(store, alert)
-    found = candidates(view, alerts.events_of(store, view))
-    rows = [{"number": n, **row} for n, row in enumerate(candidate_rows(found), 1)]
-    columns = [
-        Column("number", "", right=True),
-        Column("option", "CONDITION", style="bold", wide=True),
-        Column("events", "IN EVENTS"),
-    ]
-    s.out.rows(rows, columns, empty="the alert's events have nothing in common that could be offered")
-    if not found or not ready or not s.interactive or not s.out.is_table:
-        raise UsageError(
-            "which hits? --where is missing; these are values of the alert",
-            hint=f"soc exception add --alert {view.id} {found[0].option if found else '--where FIELD=VALUE'} "
-            '--expires 30d --reason "…"',
-        )
-    answer = ask("Numbers of the conditions that must all hold").replace(",", " ").split()
-    if not all(part.isdecimal() and 1 <= int(part) <= len(found) for part in answer):
-        raise UsageError(f"numbers from 1 to {len(found)} are expected; nothing was changed")
-    return [found[int(part) - 1].where for part in answer]
-
-
-def _review(
-    s: Session,
-    rule: list[str],
-    alert: str,
-    where: list[str],
-    now: datetime,
-    *,
-    since: datetime,
-    owner: str,
-    **given: Any,
-) -> tuple[Draft, list[Review]]:
-    """The exception, and what it would have hidden of each of its rules."""
-    from soc import content
-    from soc.cli.progress import bar
-    from soc.detect.exceptions.draft import draft
-    from soc.detect.exceptions.review import review
-    from soc.detect.pipelines import load_pipelines
-
-    store = s.store(create=False)
-    rules = _rules(s, rule, alert)
-    by = store.whoami()
-    made = draft(
-        rules,
-        where,
-        by=by,
-        owner=owner or by,
-        now=now,
-        pipelines=load_pipelines([content.shipped("rules"), *s.config.rules], s.config.placeholders),
-        **given,
-    )
-    reviews = []
-    for one in made.rules:
-        with bar(s, "looking for its hits") as progress:
-            reviews.append(review(store, one, made.applied[one.id], since=since, now=now, progress=progress))
-    return made, reviews
-
-
-def _rules(s: Session, wanted: list[str], alert: str) -> list[Rule]:
-    from soc.detect import catalogue
-    from soc.respond import alerts
-
-    ruleset = _ruleset(s)
-    if not alert:
-        return list({r.id: r for r in (catalogue.find(ruleset.rules, one) for one in wanted)}.values())
-    view = alerts.get(s.store(create=False), alert)
-    rule = ruleset.by_id.get(view.rule["id"])
-    if rule is None:
-        raise UsageError(f"the rule of {view.id}, {view.title}, is not there any more", hint="soc rule list")
-    return [rule]
-
-
-def _ruleset(s: Session) -> Ruleset:
-    from soc.cli.progress import bar
-    from soc.detect.ruleset import ruleset_for
-
-    with bar(s, "compiling rules") as progress:
-        return ruleset_for(s.config, progress=progress)
-
-
-def _show(s: Session, draft: Draft, reviews: Sequence[Review], alert: str) -> list[str]:
-    from soc.cli import exception_report as report
-    from soc.detect.exceptions.doubts import doubts
-
-    view = _alert(s, alert)
-    found = doubts(draft, reviews, alert=view.id if view else "")
-    if s.out.is_table and s.out.fields is None:
-        report.show_draft(s, draft, reviews, found)
-    return found
-
-
-def _alert(s: Session, alert: str) -> AlertView | None:
-    from soc.respond import alerts
-
-    return alerts.get(s.store(create=False), alert) if alert else None
-
-
-def _agree(s: Session, reviews: Sequence[Review], path: Any, *, yes: bool, dry_run: bool) -> None:
-    """Ask before it is saved; what hides a true positive wants --yes."""
-    from soc.cli.exception_report import many
-
-    true = [cover for one in reviews for cover in one.true_positives]
-    if true and not yes:
-        hits = sum(cover.hidden for cover in true)
-        names = ", ".join(cover.view.id for cover in true[:10])
-        message = f"it would have hidden {many(hits, 'hit')} of alerts closed as true positive: {names}"
-        if not dry_run:
-            raise UsageError(message, hint="narrow --where; --yes saves it all the same")
-        s.say(f"warning: {message}; --yes would be needed")
-    if not dry_run:
-        hidden, hits = sum(one.hidden for one in reviews), sum(one.hits for one in reviews)
-        s.confirm(f"It hides {hidden:,} of {many(hits, 'hit')}. Save it as {path}?", yes=yes)
-
-
-def _save(
-    s: Session,
-    draft: Draft,
-    reviews: Sequence[Review],
-    doubts: Sequence[str],
-    folder: Any,
-    close_as: str,
-    *,
-    dry_run: bool,
-) -> int:
-    from soc.cli import exception_report as report
-    from soc.detect.exceptions import actions
-
-    store = s.store(create=False)
-    path = folder / f"{draft.name}.yml"
-    if not dry_run:
-        path = actions.add(store, folder, draft, reviews)
-    results: list[Changed] = []
-    if close_as:
-        covers = [cover for one in reviews for cover in one.open]
-        note = f"exception {draft.id} ({path.stem}): {draft.reason}"
-        results = actions.close_covered(store, covers, reason=close_as, note=note, dry_run=dry_run)
-    rows = [report.closed_row(result, dry_run=dry_run) for result in results]
-    everything = {**report.data(draft, reviews, doubts), "path": str(path), "saved": not dry_run}
-    if close_as:
-        everything |= {"closed": rows, "coverage": _coverage(reviews)}
-    if dry_run and s.out.is_table:
-        s.out.write("")
-        s.out.write(draft.text)
-        s.say(f"dry run: would write {path}")
-    else:
-        report.saved(s, path, everything)
-    if close_as and s.out.is_table:
-        _say_closed(s, reviews, rows)
-    if not dry_run:
-        s.say(f"{_taken_up(s)}; soc exception list counts what it hides")
-    failed = [result for result in results if not result.ok]
-    return ExitCode.PARTLY_DONE if failed else ExitCode.DONE
-
-
-def _taken_up(s: Session) -> str:
-    """When sweeps come to know of a change."""
-    return "soc rule publish brings it to the sweeps" if s.config.published else "the next sweep takes it up"
-
-
-def _coverage(reviews: Sequence[Review]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {"wholly": [], "partly": [], "not": []}
-    for one in reviews:
-        for cover in one.open:
-            found[cover.extent].append(cover.view.id)
-    return found
-
-
-def _say_closed(s: Session, reviews: Sequence[Review], rows: Sequence[dict[str, Any]]) -> None:
-    from soc.cli import exception_report as report
-    from soc.cli.output import Column
-
-    if rows:
-        s.out.rows(rows, [Column("id", style="bold"), Column("result"), Column("message", wide=True)])
-    s.say(report.coverage(reviews))
-    for line in report.why_open(cover for one in reviews for cover in one.open):
-        s.say(line)
+    doubts = warn(s, draft, reviews, alert)
+    agree(s, reviews, folder / f"{draft.name}.yml", yes=yes, dry_run=dry_run)
+    return save(s, draft, reviews, doubts, folder, close_as if close_matching else "", dry_run=dry_run)
 
 
 @app.command("list")
@@ -359,6 +166,7 @@ def list_(
     soc exception list --unused --fields name,owner,reason --output csv
     """
     from soc.cli import exception_report as report
+    from soc.cli.exception_steps import loaded
     from soc.cli.times import say_zone
     from soc.detect.exceptions.usage import row, usage
     from soc.timing import parse_duration
@@ -366,7 +174,7 @@ def list_(
     s = session()
     now = datetime.now(UTC)
     within = now + parse_duration(expiring) if expiring else None
-    ruleset = _ruleset(s)
+    ruleset = loaded(s)
     used = _used(s, usage)
     found = [
         one
@@ -446,11 +254,12 @@ def show(exception: Which) -> None:
     soc exception show 3f2a --output json
     """
     from soc.cli import exception_report as report
+    from soc.cli.exception_steps import loaded
     from soc.detect.exceptions.actions import find
     from soc.detect.exceptions.usage import Usage, usage
 
     s = session()
-    ruleset = _ruleset(s)
+    ruleset = loaded(s)
     one = find(ruleset.exemptions, exception)
     _remember(s, [one.path])
     seen = _used(s, usage).get(one.id, Usage())
@@ -474,6 +283,7 @@ def extend(
 
     soc exception extend web_log4shell-192-0-2-10 --expires 30d --reason "The scanner stays until June"
     """
+    from soc.cli.exception_steps import loaded
     from soc.detect.exceptions import actions
     from soc.detect.exceptions.draft import expiry
 
@@ -481,7 +291,7 @@ def extend(
     now = datetime.now(UTC)
     if not expires:
         raise UsageError("--expires is missing", hint="--expires 30d: from now on, or a date")
-    one = actions.find(_ruleset(s).exemptions, exception)
+    one = actions.find(loaded(s).exemptions, exception)
     return _renew(s, actions.extend(one, expiry(expires, now), reason), now, dry_run=dry_run)
 
 
@@ -495,16 +305,18 @@ def end(exception: Which, reason: Reason = "", dry_run: DryRun = False) -> int:
 
     soc exception end web_log4shell-192-0-2-10 --reason "The scanner was removed"
     """
+    from soc.cli.exception_steps import loaded
     from soc.detect.exceptions import actions
 
     s = session()
     now = datetime.now(UTC)
-    one = actions.find(_ruleset(s).exemptions, exception)
+    one = actions.find(loaded(s).exemptions, exception)
     return _renew(s, actions.end(one, reason, now), now, dry_run=dry_run)
 
 
 def _renew(s: Session, renewal: Renewal, now: datetime, *, dry_run: bool) -> int:
     from soc.cli import seen
+    from soc.cli.exception_steps import taken_up
     from soc.detect.exceptions import actions
     from soc.event import timestamp
     from soc.timing import local
@@ -533,7 +345,7 @@ def _renew(s: Session, renewal: Renewal, now: datetime, *, dry_run: bool) -> int
             }
         )
     if not dry_run:
-        s.say(_taken_up(s))
+        s.say(taken_up(s))
     if renewal.action == "extend" and renewal.before and renewal.before <= now:
         s.say(f"it had expired at {local(timestamp(renewal.before))}; what has alerted since stays an alert")
     return ExitCode.DONE

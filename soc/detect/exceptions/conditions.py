@@ -67,11 +67,6 @@ class Condition:
         """The condition of the filter."""
         return f"not ({self.text})" if self.text.startswith("not ") else f"not {self.text}"
 
-    @property
-    def fields(self) -> list[str]:
-        """The fields that are named, each once."""
-        return list(dict.fromkeys(item.field for item in self.items if item.field))
-
 
 def escaped(text: str) -> str:
     """Text as a Sigma value that means it literally (Sigma specification: escaping of wildcards)."""

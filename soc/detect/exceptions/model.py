@@ -37,7 +37,7 @@ ATTRIBUTES = (OWNER, EXPIRES, REASON, TICKET, HISTORY)
 """The `custom_attributes` of a filter that make it an exception."""
 
 SHORT = 8
-"""Characters of an exception's id that lists show."""
+"""Characters of an exception's id that people are shown."""
 
 SOON = timedelta(days=14)
 """How long before its expiry an exception is called expiring."""
@@ -76,7 +76,6 @@ class Exemption:
     expires: datetime | None = None
     reason: str = ""
     ticket: str = ""
-    date: str = ""
     history: tuple[Mapping[str, Any], ...] = ()
     selections: Mapping[str, Any] = field(default_factory=dict)
     condition: str = ""
@@ -84,7 +83,7 @@ class Exemption:
 
     @property
     def short(self) -> str:
-        """The beginning of its id, as lists show it."""
+        """The beginning of its id."""
         return self.id[:SHORT]
 
     @property
@@ -176,7 +175,6 @@ def exemption(record: Record, path: str, wanted: Sequence[str] | None) -> Exempt
         expires=expiry_of(said),
         reason=str(said.get(REASON, "")),
         ticket=str(said.get(TICKET, "")),
-        date=record.date,
         history=tuple(entry for entry in said.get(HISTORY, ()) if isinstance(entry, dict)),
         selections={name: value for name, value in part.items() if name not in {"rules", "condition"}},
         condition=str(part.get("condition", "")),
