@@ -102,8 +102,10 @@ def check_sweep(store: Store, now: datetime) -> Iterator[Check]:
     for position in positions:
         name = "sweep" if position.name == sweep.NAME else f"sweep {position.name}"
         swept = moment(position.swept_at)
-        more = "+" if position.waiting >= sweep.BATCH else ""
-        found = f"{position.rules} rules, last {ago(swept, now)}, {position.waiting:,}{more} events wait"
+        found = f"{position.rules} rules, last {ago(swept, now)}, {position.waiting:,} events wait"
+        sweepers = sum(not worker.ended for worker in position.workers)
+        if sweepers > 1:
+            found += f", {sweepers} sweepers"
         late = position.waiting and now - swept > LATE_SWEEP
         yield Check(name, State.FAILED if late else State.OK, found, "soc sweep --every 60s" if late else "")
         if position.blind:

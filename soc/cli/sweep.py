@@ -26,6 +26,9 @@ app = noun(
     "The word `run` may be left out: soc sweep --once is soc sweep run --once."
 )
 
+_RARE = ("undecided", "hidden", "late", "unseen", "blind", "version")
+"""Columns of the ledger that a table has only where they say something."""
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, write nothing")]
 
 
@@ -121,8 +124,9 @@ def status() -> None:
     """Say where sweeps stand: when the last one was, by whom, and how many events wait.
 
     TODAY and HITS count the events and hits of this day (UTC), BLIND the rules that lack a field they need.
-    COMMIT is that of the published rules that the sweepers have (`files`: they read files); where there are
-    several sweepers, each is listed.
+    COMMIT is that of the published rules that the sweepers have (`files`: they read files). Below stands each
+    sweeper, and each part of the feed (of Elasticsearch, a shard) that somebody reads now or that waits.
+    Several sweepers share the parts; one that is silent for its lease loses them to the next.
 
     Examples:
 
@@ -130,7 +134,7 @@ def status() -> None:
 
     soc sweep status --output json
     """
-    from soc.cli.sweep_report import status_rows, workers_lines
+    from soc.cli.sweep_report import status_details, status_rows
     from soc.cli.times import say_zone
     from soc.detect import sweep
 
@@ -146,7 +150,7 @@ def status() -> None:
         Column("blind", right=True),
     ]
     found = sweep.status(s.store(create=False))
-    if any(worker.get("commit") for position in found for worker in position.workers):
+    if any(worker.commit for position in found for worker in position.workers):
         columns.insert(4, Column("commit"))
     s.out.rows(
         status_rows(found, people=s.out.is_table), columns, empty="nothing was swept yet: soc sweep --once"
@@ -154,8 +158,9 @@ def status() -> None:
     if s.out.is_table:
         say_zone(s, [position.swept_at for position in found])
         for position in found:
-            for text in workers_lines(position):
-                s.say(text)
+            details = list(status_details(position))
+            if details:
+                s.say("\n".join([f"{position.name}:", *details]))
             for note in position.notes[-5:]:
                 s.say(f"{position.name}: {note}")
 
@@ -183,6 +188,8 @@ def show_ledger(
     from soc.detect.gaps import Gaps
 
     s = session()
+    store = s.store(create=False)
+    rows = list(ledger_rows(ledger.by_rule(store), rule, Gaps(store), everything=everything))
     columns = [
         Column("title", wide=True),
         Column("level"),
@@ -195,8 +202,11 @@ def show_ledger(
         Column("unseen", right=True),
         Column("blind", wide=True),
     ]
-    store = s.store(create=False)
-    rows = list(ledger_rows(ledger.by_rule(store), rule, Gaps(store), everything=everything))
+    if s.out.is_table:  # what is nowhere needs no room
+        there = {name for row in rows for name in _RARE if row[name]}
+        if not everything:
+            there.discard("version")
+        columns = [column for column in columns if column.field in there or column.field not in _RARE]
     s.out.rows(rows, columns, empty="the ledger has nothing on this: soc sweep --once")
     if s.out.is_table and rule and any(row["unseen"] and row["current"] for row in rows):
         s.say(f"to fill in what was not seen: soc sweep backfill {rows[0]['rule']} --gaps --dry-run")
@@ -261,7 +271,10 @@ def backfill(
         commit=job.rules.commit,
     )
     expected = work.estimate()
-    s.say(forecast(expected))
+    if work.numbers:
+        s.say(forecast(expected))
+    else:
+        s.say("nothing to fill in: the present versions of these rules have seen all of it")
     if not dry_run and (expected.events > ASK_EVENTS or expected.expected_alerts > ASK_ALERTS):
         s.confirm("Open these alerts?", yes=yes)
     done = 0

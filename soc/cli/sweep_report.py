@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from soc.cli.times import brief, narrow
-from soc.detect.leases import Worker
 
 if TYPE_CHECKING:
     from soc.detect.gaps import Gaps
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from soc.detect.sweep_job import SweepJob
 
 SHOWN_BLIND = 5
+SHOWN_PARTS = 10
 
 
 def many(number: int, thing: str) -> str:
@@ -144,24 +144,43 @@ def backfill_line(result: SweepResult, *, dry_run: bool) -> str:
     return "\n".join(out)
 
 
-def short_commit(worker: Mapping[str, Any]) -> str:
+def short_commit(commit: str) -> str:
     """The commit of the published rules that a sweeper has, or `files`."""
-    commit = str(worker.get("commit") or "")
     return f"{commit[:12]}{'+changes' if commit.endswith('+changes') else ''}" or "files"
 
 
-def workers_lines(position: SweepStatus) -> Iterator[str]:
-    """Each sweeper of a position with the rules that it has, where there are several."""
-    if len(position.workers) > 1:
-        for worker in position.workers:
-            what = f"{short_commit(worker)}, {worker.get('rules', 0):,} rules"
-            yield f"{position.name}: {Worker.load(worker)}: {what}, {brief(str(worker.get('swept_at', '')))}"
+def status_details(position: SweepStatus) -> Iterator[str]:
+    """The sweepers of a position, and the parts of the feed that somebody reads or that wait, as lines."""
+    for worker in position.workers:
+        said = [
+            f"last sweep {brief(worker.swept_at, narrow=narrow(), seconds=True)}",
+            f"{worker.rules} rules",
+        ]
+        if worker.commit:
+            said.append(f"commit {short_commit(worker.commit)}")
+        said.append(f"{many(worker.events, 'event')} in {worker.seconds:.1f} s")
+        if worker.holds:
+            said.append(f"at work on {many(worker.holds, 'part')}")
+        if worker.ended:
+            said.append("has ended")
+        yield f"  {worker.worker}: {', '.join(said)}"
+    shown = [part for part in position.parts if part.holder or (part.waiting and len(position.parts) > 1)]
+    for part in shown[:SHOWN_PARTS]:
+        held = f", read by {part.holder}" if part.holder else ""
+        if part.silent > part.lease > 0:
+            held += f", silent for {part.silent:.0f} s: the next sweep takes it over"
+        yield f"  {part.part}: {many(part.waiting, 'event')} waiting{held}"
+    if len(shown) > SHOWN_PARTS:
+        yield f"  and {len(shown) - SHOWN_PARTS} more parts: soc sweep status --output json"
 
 
 def status_rows(found: Iterable[SweepStatus], *, people: bool) -> Iterator[dict[str, Any]]:
     """Positions as rows; `people`: times in the viewer's zone, and numbers of things instead of lists."""
     for position in found:
-        row = {**asdict(position), "commit": sorted({short_commit(worker) for worker in position.workers})}
+        row = {
+            **asdict(position),
+            "commit": sorted({short_commit(worker.commit) for worker in position.workers}),
+        }
         if people:
             row["swept_at"] = brief(position.swept_at, narrow=narrow())
             row["blind"] = len(position.blind)

@@ -6,7 +6,7 @@ that are no more are removed by the next one of the same machine, or after a day
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,10 +25,39 @@ KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
+class PartStatus:
+    """Where a part of the feed stands. `holder`: who reads it now, "" for nobody; `silent`: seconds since the
+    holder last wrote, by the store's clock and this one's; `lease`: seconds after which it is taken over."""
+
+    part: str
+    waiting: int
+    swept_at: str
+    holder: str
+    silent: float
+    lease: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A sweeping process. `ended`: it is known to be no more; `holds`: how many parts it reads now; `events`
+    and `seconds`: of its last sweep."""
+
+    worker: str
+    swept_at: str
+    rules: int
+    ruleset: str
+    commit: str
+    events: int
+    seconds: float
+    holds: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SweepStatus:
     """Where a position stands. `waiting`: events not swept yet, as far as is known without reading them.
 
-    `places`: its parts that were read or wait; `workers`: the bodies of the documents of kind `sweeper`.
+    `parts`: those that were read or wait; `commit`: of the published rules that were swept with last.
     """
 
     name: str
@@ -42,13 +71,14 @@ class SweepStatus:
     hits_today: int
     blind: dict[str, str]
     notes: list[str]
-    places: list[Place] = field(default_factory=list)
-    workers: list[dict[str, Any]] = field(default_factory=list)
+    commit: str = ""
+    parts: list[PartStatus] = field(default_factory=list)
+    workers: list[WorkerStatus] = field(default_factory=list)
 
 
 def status(store: Store) -> list[SweepStatus]:
     """Every position of a sweep in the store; none when nothing was swept yet."""
-    workers = [{**d.body, "seen_at": d.changed_at} for d in store.find(SWEEPER)]
+    workers = [document.body for document in store.find(SWEEPER)]
     return [
         _status(store, document, [w for w in workers if w["name"] == document.id])
         for document in store.find(POSITION)
@@ -82,8 +112,37 @@ def _status(store: Store, root: Document, workers: list[dict[str, Any]]) -> Swee
         hits_today=sum(t.hits for t in mine),
         blind={rule: why for t in mine for rule, why in t.blind.items()},
         notes=sorted(note for t in mine for note in t.notes),
-        places=[place for place in places if place.document or place.due],
-        workers=workers,
+        commit=str(last.get("commit") or ""),
+        parts=[_part(place) for place in places if place.document or place.due],
+        workers=sorted((_worker(body, places) for body in workers), key=lambda w: w.swept_at, reverse=True),
+    )
+
+
+def _part(place: Place) -> PartStatus:
+    document, holder = place.document, place.holder
+    silent = (datetime.now(UTC) - moment(document.changed_at)).total_seconds() if document else 0.0
+    return PartStatus(
+        part=place.part.name,
+        waiting=place.part.waiting,
+        swept_at=str(document.body.get("swept_at") or "") if document else "",
+        holder=str(holder or ""),
+        silent=round(max(0.0, silent), 1) if holder else 0.0,
+        lease=holder.lease if holder else 0.0,
+    )
+
+
+def _worker(body: Mapping[str, Any], places: Sequence[Place]) -> WorkerStatus:
+    worker = Worker.load(body)
+    return WorkerStatus(
+        worker=str(worker),
+        swept_at=body["swept_at"],
+        rules=body["rules"],
+        ruleset=body["ruleset"],
+        commit=body.get("commit") or "",
+        events=body["events"],
+        seconds=body["seconds"],
+        holds=sum(place.holder is not None and place.holder.id == worker.id for place in places),
+        ended=worker.ended(),
     )
 
 

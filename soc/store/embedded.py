@@ -248,7 +248,7 @@ class EmbeddedStore(Store):
         ((waiting,),) = self._database.read(
             "SELECT count(*) FROM (SELECT 1 FROM events WHERE seq > ? LIMIT ?)", (seq, MAX_COUNTED)
         )
-        return [Part(WHOLE, self.name, self._last(), waiting or bool(notes))]
+        return [Part(WHOLE, self.name, self._last(), waiting or int(bool(notes)))]
 
     def split(self, position: Position) -> dict[str, Position]:
         """As `Store.split`."""
