@@ -290,7 +290,7 @@ def backfill(
         s.say(backfill_line(result, dry_run=dry_run))
     else:
         s.out.one(summary(result))
-    return ExitCode.PARTLY_DONE if result.stopped else ExitCode.DONE
+    return ExitCode.PARTLY_DONE if result.stopped or result.left else ExitCode.DONE
 
 
 def _window(since: str, until: str, *, gaps: bool) -> Window:

@@ -132,7 +132,7 @@ def forecast(expected: Estimate) -> str:
 def backfill_line(result: SweepResult, *, dry_run: bool) -> str:
     """What a backfill did, for a person."""
     head = "would be: " if dry_run else ""
-    out = [head + line(result), *result.notes]
+    out = [head + line(result), *result.notes, *left_over(result.left)]
     if result.stopped:
         out.append("stopped; the same command goes on from there")
     if result.alerts.overflowed:

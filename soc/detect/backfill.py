@@ -21,7 +21,7 @@ from soc.detect.grouping import group_key, group_of, micros, window_of
 from soc.detect.ledger import Tally
 from soc.detect.predicate import Or, Predicate, Verdict
 from soc.detect.ranges import Span
-from soc.detect.sweep import NAME, SAMPLE, Estimate, Progress, Sweeper, SweepResult
+from soc.detect.sweep import NAME, SAMPLE, Estimate, Left, Progress, Sweeper, SweepResult
 from soc.errors import ConflictError, SocError, UsageError
 from soc.event import timestamp
 from soc.store.contract import WHOLE, Document, FeedBatch, Reached, Store, VersionConflictError, Write
@@ -192,14 +192,15 @@ class _Group:
             if stop():
                 result.stopped = True
                 return
-        progress(upto - after)
-        if after < upto:  # nothing more is there: what has no events was seen as well
-            self._note(gap, after, upto, self._tally(gap))
+        if after < upto:  # a shard that is closed or fails
+            result.left.append(Left(gap.name, upto - after, "", "cannot be read now"))
+            progress(upto - after)
 
     def _one_batch(
         self, gap: Gap, after: int, batch: FeedBatch, result: SweepResult, progress: Progress
     ) -> int:
         """Returns how far the part was read."""
+        result.notes += batch.notes
         position = self.store.split(batch.position).get(gap.part)
         reached = self.store.reached(position) if position else Reached("", after)
         if reached.history != gap.span.history:

@@ -195,6 +195,7 @@ class Sweeper:
         self._sight = Sight(store)
         self._places = Places(store, name, self.worker, dry_run=dry_run)
         self._published = False
+        self._watermark = ""
         self._only: set[str] | None = None
 
     def run(
@@ -241,7 +242,9 @@ class Sweeper:
         places = self._places.survey()
         self._places.end_replay(places)
         tally = Tally("", "", "", seconds=result.seconds, blind=result.blind)
-        watermark = "" if result.stopped else run.watermark(places)
+        # what was said once stays true when more has come since
+        self._watermark = max(self._watermark, "" if result.stopped else run.watermark(places))
+        watermark = "" if result.stopped else self._watermark
         if watermark:
             self._look_back(watermark, tally, result)
         if self.dry_run:

@@ -14,7 +14,7 @@ deleted loses it. A shard that cannot be read now keeps its position too, with a
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -162,11 +162,9 @@ class Feed:
         if parts is not None:
             shards = [shard for shard in shards if shard.key in parts]
             done = {key: value for key, value in done.items() if key in parts}
-        if end is not None:
-            shards = [_cut(shard, _shards_of(end).get(shard.key)) for shard in shards]
         notes = self._forget(done, {s.key for s in shards})
         work = []
-        for shard in shards:
+        for shard in shards if end is None else _cut(shards, _shards_of(end), done):
             start, note = _start(done.get(shard.key), shard)
             if note:
                 notes.append(note)
@@ -231,10 +229,15 @@ class Feed:
         return failed
 
 
-def _cut(shard: Shard, end: list[Any] | None) -> Shard:
-    """A shard as if nothing came after a position; with none, as if there was nothing."""
-    last = end[1] if end and end[0] == shard.history else -1
-    return replace(shard, checkpoint=min(shard.checkpoint, last), newest=min(shard.newest, last))
+def _cut(
+    shards: Iterable[Shard], end: Mapping[str, list[Any]], done: Mapping[str, list[Any]]
+) -> Iterator[Shard]:
+    """The shards as if nothing came after a position, without those that were read as far as that."""
+    for shard in shards:
+        history, last = end.get(shard.key, ("", -1))[:2]
+        start, _ = _start(done.get(shard.key), shard)
+        if history == shard.history and last > start:
+            yield replace(shard, checkpoint=min(shard.checkpoint, last), newest=min(shard.newest, last))
 
 
 def _shards_of(position: Position) -> dict[str, list[Any]]:

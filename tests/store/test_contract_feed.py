@@ -309,3 +309,54 @@ def test_pruning_one_class_leaves_the_others(store: Store) -> None:
     assert store.status().events == 3
     assert sum(p.events for p in store.prune(cutoff, retention="standard")) == 2
     assert [e.id for e in store.search()] == ["d"]
+
+
+# parts of the feed
+
+
+def test_parts_can_be_read_apart(store: Store) -> None:
+    """Each part for itself gives what the whole feed gives of it; what waits is known without reading."""
+    store.append([incoming(n, layer=1 + n % 3) for n in range(30)])
+    beginning = store.beginning()
+    parts = store.parts(beginning)
+    assert sum(part.waiting for part in parts) == 30
+    seen: list[str] = []
+    for part in parts:
+        before = len(seen)
+        for batch in store.feed(beginning, limit=4, parts=[part.key]):
+            assert batch.part == part.key
+            assert list(store.split(batch.position)) == [part.key]
+            seen += ids(batch.events)
+        assert len(seen) - before == part.waiting
+    assert sorted(seen) == sorted(ids([incoming(n) for n in range(30)]))
+    assert list(store.feed(beginning, parts=[])) == []
+
+
+def test_positions_split_and_join(store: Store) -> None:
+    """A position is its parts; each says how far it has come, and can be made from that."""
+    store.append([incoming(n, layer=1 + n % 3) for n in range(12)])
+    halfway = next(iter(store.feed(store.beginning(), limit=5))).position
+    for position in (halfway, store.head()):
+        split = store.split(position)
+        assert dict(store.join(split.values())) == dict(position)
+        waiting = {part.key: part.waiting for part in store.parts(position)}
+        for key, one in split.items():
+            again = store.position_at(key, store.reached(one))
+            assert store.reached(again) == store.reached(one)
+            (found,) = [p for p in store.parts(store.join([again])) if p.key == key]
+            assert (found.waiting, found.gone) == (waiting[key], False)
+            assert found.end - found.waiting == store.reached(one).number
+    assert sum(part.waiting for part in store.parts(store.head())) == 0
+    assert store.join([]) == store.beginning()
+
+
+def test_the_feed_can_end_before_the_head(store: Store) -> None:
+    """Reading from one position to another gives exactly what lies between."""
+    store.append([incoming(n) for n in range(5)])
+    start = store.head()
+    store.append([incoming(n) for n in range(5, 12)])
+    end = store.head()
+    store.append([incoming(n) for n in range(12, 20)])
+    got = [e for batch in store.feed(start, limit=3, end=end) for e in batch.events]
+    assert ids(got) == ids([incoming(n) for n in range(5, 12)])
+    assert [e for batch in store.feed(end, end=start) for e in batch.events] == []
