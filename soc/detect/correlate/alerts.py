@@ -116,7 +116,7 @@ class AlertBook:
         self.max_opened = max_opened
         self._alerts: dict[str, Document | None] = {}
         self._opened: dict[str, int] = {}
-        self._overflowed: dict[str, bool] = {}
+        self._overflowed: dict[str, Mapping[str, Any]] = {}
         self._hour = ""
 
     def begin(self) -> None:
@@ -184,7 +184,12 @@ class AlertBook:
     ) -> dict[str, Raised]:
         """One try for all; those that met another writer come back."""
         self._fetch(waiting)
-        jobs = [job for one in waiting.values() if (job := self._job(one, done))]
+        over: dict[str, list[Raised]] = {}
+        jobs = [job for one in waiting.values() if (job := self._job(one, over))]
+        for listed in over.values():
+            done.overflowed += len(listed)
+            if not self.dry_run:
+                self._count_overflow(listed)
         carried = self._samples(jobs, events)
         writes = [self._alert_write(job, carried[job.id]) for job in jobs]
         results = self._put(writes)
@@ -198,12 +203,13 @@ class AlertBook:
             done.take(Taken([burst], [] if job.existing else [burst], max(added, 1)))
         return again
 
-    def _job(self, one: Raised, done: Written) -> _Job | None:
-        """What to write for a burst; None when its alert says it already, or it is counted as overflow."""
+    def _job(self, one: Raised, over: dict[str, list[Raised]]) -> _Job | None:
+        """What to write for a burst; None when its alert says it already, or it is counted as overflow
+        (`over`, by rule)."""
         id_ = self.id_of(one.full)
         existing = self._alert(id_)
         if existing is None and self._overflows(one):
-            done.overflowed += 1
+            over.setdefault(one.rule.id, []).append(one)
             return None
         if existing is not None and _says(existing.body, one):
             return None
@@ -314,47 +320,51 @@ class AlertBook:
     # too many
 
     def _overflows(self, one: Raised) -> bool:
-        """Whether a burst without an alert is counted on the overflow alert of its rule, and do so."""
-        key = ids.digest(one.rule.id, "overflow", self.name)
+        """Whether a burst without an alert is to be counted on the overflow alert of its rule."""
         opened = self._opened.get(one.rule.id, 0)
         # a burst that was counted there before stays there
-        if opened < self.max_opened and not self._is_overflowed(key, one.full):
+        if opened < self.max_opened and one.full not in self._overflow(one.rule.id):
             self._opened[one.rule.id] = opened + 1
             return False
-        if not self.dry_run:
-            self._count_overflow(key, one)
         return True
 
-    def _is_overflowed(self, key: str, full: str) -> bool:
-        if key not in self._overflowed:
-            self._overflowed[key] = self.store.read(OVERFLOW, key) is not None
-        if not self._overflowed[key]:
-            return False
-        there = self.store.read(OVERFLOW, key)
-        return there is not None and full in there.body["bursts"]
+    def _overflow_key(self, rule_id: str) -> str:
+        return ids.digest(rule_id, "overflow", self.name)
 
-    def _count_overflow(self, key: str, one: Raised) -> None:
-        self._overflowed[key] = True
+    def _overflow(self, rule_id: str) -> Mapping[str, Any]:
+        """The bursts that the overflow alert of a rule counts."""
+        if rule_id not in self._overflowed:
+            there = self.store.read(OVERFLOW, self._overflow_key(rule_id))
+            self._overflowed[rule_id] = there.body["bursts"] if there else {}
+        return self._overflowed[rule_id]
+
+    def _count_overflow(self, listed: Sequence[Raised]) -> None:
+        """Count bursts of one rule on its overflow alert, and draw that."""
+        rule = listed[0].rule
+        key = self._overflow_key(rule.id)
         for _ in range(ATTEMPTS):
             there = self.store.read(OVERFLOW, key)
-            new: dict[str, Any] = {"rule": one.rule.id, "bursts": {}, "first": one.first}
-            body = dict(there.body) if there else new
-            bursts = dict(body["bursts"])
-            if one.full in bursts or len(bursts) < MAX_OVERFLOWED:
-                bursts[one.full] = [one.count, one.last]
-            body |= {"bursts": bursts, "first": min(body["first"], one.first)}
+            bursts: dict[str, list[int]] = dict(there.body["bursts"]) if there else {}
+            first = min([one.first for one in listed] + ([there.body["first"]] if there else []))
+            for one in listed:
+                if one.full in bursts or len(bursts) < MAX_OVERFLOWED:
+                    bursts[one.full] = [one.count, one.last]
+            body = {"rule": rule.id, "bursts": bursts, "first": first}
+            if there and there.body == body:
+                return
             (result,) = self._put([Write(OVERFLOW, key, body, there.version if there else 0)])
             if not isinstance(result, VersionConflictError):
-                self._draw_overflow(key, one, result)
+                self._overflowed[rule.id] = bursts
+                self._draw_overflow(key, rule, result)
                 return
 
-    def _draw_overflow(self, key: str, one: Raised, document: Document) -> None:
+    def _draw_overflow(self, key: str, rule: Rule, document: Document) -> None:
         """The overflow alert of a rule, as its document has it."""
         bursts: dict[str, list[int]] = document.body["bursts"]
         count = sum(found[0] for found in bursts.values())
         last = max(found[1] for found in bursts.values())
         id_ = self.id_of(key)
-        burst = Burst(id_, key, count, document.body["first"], last, versions=[one.rule.version])
+        burst = Burst(id_, key, count, document.body["first"], last, versions=[rule.version])
         burst.inexact = len(bursts) >= MAX_OVERFLOWED
         for _ in range(ATTEMPTS):
             there = self.store.read(ALERT, id_)
@@ -363,9 +373,9 @@ class AlertBook:
             if there:
                 body = extended(there.body, burst, document.version, register=self.register)
             else:
-                state = GroupState(one.rule.id, {}, window_of(one.rule), overflow=True)
+                state = GroupState(rule.id, {}, window_of(rule), overflow=True)
                 body = alert_body(
-                    state, burst, one.rule, document.version, store=self.store, register=self.register
+                    state, burst, rule, document.version, store=self.store, register=self.register
                 )
             body |= {"text": f"{len(bursts)} more bursts in groups that got no alert of their own"}
             (result,) = self._put([Write(ALERT, id_, body, there.version if there else 0)])

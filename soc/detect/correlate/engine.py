@@ -54,6 +54,7 @@ class Router:
         self.levels = _levels(running)
         self.correlations = {rule.id: rule for level in self.levels for rule in level}
         self.referenced: set[str] = set()
+        self._shapes = {rule.id: _definition(rule).shape for rule in self.correlations.values()}
         self._wanted: dict[str, list[tuple[Rule, int]]] = {}
         allowed = {rule.id for rule in rules} if listed is None else set(listed)
         self.quiet = {rule.id for rule in rules} - allowed
@@ -81,7 +82,7 @@ class Router:
             return
         item = Item(hit.time, hit.id, 1 << number, definition.values_of(number, hit.base, hit.event))
         for values in groups:
-            key = group_id(rule, values)
+            key = ids.digest(rule.id, self._shapes[rule.id], *map(fold, values))  # as rules compare values
             pending = out.get(key)
             if pending is None:
                 shown = [str(bounded(value)) for value in values]
@@ -94,11 +95,6 @@ def _definition(rule: Rule) -> Definition:
     if rule.definition is None:
         raise ValueError(f"{rule.id} is no correlation that can be evaluated")
     return rule.definition
-
-
-def group_id(rule: Rule, values: Sequence[str]) -> str:
-    """The id of a group's documents; values compare as rules do, without regard to case."""
-    return ids.digest(rule.id, _definition(rule).shape, *map(fold, values))
 
 
 def _levels(rules: Sequence[Rule]) -> list[list[Rule]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -286,6 +287,60 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, store: Store) -> None:
     result = sweep(store, found, start=Start(), dry_run=True)
     assert len(result.alerts.opened) == 1
     assert not [kind for kind in (STATE, WATCH, HITS, "alert") for _ in store.find(kind)]
+
+
+# ------------------------------------------------------------------ much at once
+
+
+def flood(number: int, groups: int, start: int = 0, step: float = 0.01) -> list[dict[str, Any]]:
+    """Failed sign-ins, shared out over addresses."""
+    return [
+        signed_in((start + n) * step, source__ip=f"10.1.{n % groups // 250}.{n % groups % 250}")
+        for n in range(number)
+    ]
+
+
+def hits_of(rule: Rule, events: list[dict[str, Any]], start: int = 0) -> list[Hit]:
+    """Hits with ids as collectors make them."""
+    return [
+        Hit(rule, f"a3f9c24be1-{start + n:012x}", e, micros(e["@timestamp"])) for n, e in enumerate(events)
+    ]
+
+
+@pytest.mark.slow
+def test_ten_thousand_hits_over_a_thousand_groups_take_well_under_a_second(
+    tmp_path: Path, store: Store
+) -> None:
+    """Processor time of a batch that makes a thousand bursts, with what the embedded store needs."""
+    base, many = loaded(tmp_path, BASE, correlation(MANY))
+    stage = CorrelationStage(store, [base, many])
+    stage.begin()
+    made = hits_of(base, flood(10_000, 1_000))
+    begun = time.process_time()
+    staged = stage.take(made, replay=False)
+    taken = time.process_time() - begun
+    assert len(staged.written.opened) == 200
+    assert staged.written.overflowed == 800
+    assert taken < 1.5, f"{taken:.2f} s"  # 0.4 s where it was written
+
+
+@pytest.mark.slow
+def test_a_group_with_very_many_hits_stays_exact_and_small(tmp_path: Path, store: Store) -> None:
+    """Its document stays small, a batch costs no more than at the beginning, and the count is exact."""
+    base, many = loaded(tmp_path, BASE, correlation(MANY.replace("10m", "1d")))
+    stage = CorrelationStage(store, [base, many])
+    stage.begin()
+    costs = []
+    for start in range(0, 100_000, 5_000):
+        made = hits_of(base, flood(5_000, 1, start), start)
+        begun = time.process_time()
+        stage.take(made, replay=False)
+        costs.append(time.process_time() - begun)
+    (view,) = alerts.list_alerts(store)
+    assert view.count == 100_000
+    sizes = [len(str(d.body)) for kind in (STATE, HITS) for d in store.find(kind)]
+    assert max(sizes) < 200_000
+    assert sum(costs[-5:]) < 4 * sum(costs[1:6])
 
 
 # ------------------------------------------------------------------ crashes and rivals
