@@ -56,7 +56,13 @@ class Needles:
             for written, meant in _BECOME_ASCII:
                 lowered = lowered.replace(written, meant)
             lowered += _BEYOND_ASCII
-        return all(any(needle in lowered for needle in clause) for clause in self.clauses)
+        for clause in self.clauses:  # loops, not generators: this is asked of every event
+            for needle in clause:
+                if needle in lowered:
+                    break
+            else:
+                return False
+        return True
 
 
 def _clauses(predicate: Predicate) -> list[Clause]:

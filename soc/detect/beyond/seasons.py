@@ -275,6 +275,9 @@ def _runs(hours: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _value(event: Event, name: str) -> str:
+    value = event.get(name)
+    if type(value) is str:
+        return value[:MOST_TEXT]
     return next((canonical(v) for v in values_of(event, name)), "")[:MOST_TEXT]
 
 

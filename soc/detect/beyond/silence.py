@@ -328,6 +328,9 @@ class Silences:
 
 
 def _value(event: Mapping[str, Any], name: str) -> str:
+    value = event.get(name)
+    if type(value) is str:
+        return value[:MOST_TEXT]
     return next((canonical(v) for v in values_of(event, name)), "")[:MOST_TEXT]
 
 
