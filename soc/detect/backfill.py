@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from soc.detect import ledger
+from soc.detect.exceptions.companions import companions
 from soc.detect.gaps import BACKFILL, Gap, Gaps
 from soc.detect.grouping import group_key, group_of, micros, window_of
 from soc.detect.ledger import Tally
@@ -158,7 +159,8 @@ class _Group:
             commit=commit,
         )
         self.sweeper.open_alerts_of_the_past({rule.id for rule in rules}, notify, MAX_OPENED)
-        self._narrow = _narrow(self.sweeper.rules)
+        # with what exceptions hide, which is counted too
+        self._narrow = _narrow([*self.sweeper.rules, *companions(self.sweeper.rules)])
         self._there: dict[str, Document | None] = {}
 
     def hit(self, event: Event) -> list[Rule]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from soc.detect import ledger
+from soc.detect.backfill import Backfill, Window
+from soc.detect.plan import Plan
 from soc.detect.sweep import Start, Sweeper, sweep
 from soc.respond import alerts
 from soc.store.contract import Store
 from tests.detect.exceptions.world import BACKUP, RULE, SHELL, exception, load
-from tests.detect.world import append, counts, event
+from tests.detect.world import append, counts, event, rule
 
 HOUR = 3600
 """Seconds from the start of the events to the expiry of the exceptions in `world`."""
@@ -133,6 +137,27 @@ def test_hidden_hits_move_with_the_position(store: Store, tmp_path: Path) -> Non
     assert sweeper.run(Start(), stop=lambda: True).stopped
     assert sweeper.run().events == 15
     assert hidden(store)[BACKUP][RULE][0] == 25
+
+
+@pytest.mark.parametrize("plan", [Plan.STREAM, Plan.CANDIDATES])
+def test_hidden_hits_are_counted_by_every_plan(plan: Plan, store: Store, tmp_path: Path) -> None:
+    """Also where the store passes over events on which no rule can be true."""
+    append(store, {f"e{i:02}": event(i, fires=i % 2 == 0, host=f"web0{i % 4}") for i in range(40)})
+    rules = load(tmp_path / "rules", exception("host.name: web00")).rules
+    result = Sweeper(store, rules, plan=plan).run(Start())
+    assert (result.hits, result.hidden) == (10, 10)
+    assert hidden(store)[BACKUP][RULE][0] == 10
+
+
+def test_a_backfill_hides_and_counts_the_same(store: Store, tmp_path: Path) -> None:
+    """What an exception hid is hidden when the past is filled in after its end, and counted."""
+    sweep(store, [rule("other")])
+    append(store, {"a": event(0), "b": event(HOUR), "c": event(1, fires=False)})
+    sweep(store, [rule("other")])
+    rules = load(tmp_path / "rules", exception()).rules
+    result = Backfill(store, rules, Window()).run()
+    assert (result.hits, result.hidden, len(result.alerts.opened)) == (1, 1, 1)
+    assert hidden(store)[BACKUP][RULE][0] == 1
 
 
 def test_what_is_hidden_is_no_hit_of_a_correlation(store: Store, tmp_path: Path) -> None:
