@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from soc.cli.output import LEVEL_STYLES, Column, as_text
 from soc.cli.text import one_line, safe
 from soc.cli.times import brief, narrow
+from soc.detect.grouping import MAX_ENTITIES
 from soc.event import values_of
 from soc.respond.alerts import AlertView, Status, describe
 from soc.search import summary
@@ -118,6 +119,14 @@ def _facts(view: AlertView) -> RenderableType:
     return table
 
 
+def _many_entities(body: Mapping[str, Any]) -> str:
+    """How many entities an overflow alert is about."""
+    number = int(body.get("entities") or 0)
+    least = "at least " if number >= MAX_ENTITIES else ""
+    said = f"{least}{number:,} entities" if number else "many entities"
+    return f"{said} beside those with an alert of their own: too many to open one for each"
+
+
 def _pairs(view: AlertView) -> Iterator[tuple[str, str]]:
     body, rule = view.body, view.rule
     owner = f", owner {view.owner}" if view.owner else ", nobody works on it"
@@ -132,7 +141,7 @@ def _pairs(view: AlertView) -> Iterator[tuple[str, str]]:
     for name, value in body["group"].items():
         yield "where" if not body["overflow"] else "", f"{name} {value or '(none)'}"
     if body["overflow"]:
-        yield "where", "many entities: the rule fired on too many at once to open an alert for each"
+        yield "where", _many_entities(body)
     if body.get("backfill"):
         yield "backfill", "opened for the past by soc sweep backfill"
     system = body.get("system")

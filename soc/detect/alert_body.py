@@ -84,6 +84,7 @@ def _counted(burst: Burst, revision: int, register: Register | None) -> dict[str
         "about": burst.about,
         "versions": burst.versions,
         "inexact": burst.inexact,
+        "entities": len(burst.entities),
         "revision": revision,
         "updated": timestamp(datetime.now(UTC)),
         "system": _system(burst.about, register),

@@ -48,6 +48,8 @@ LAST_SAMPLES = 5
 MAX_ALERTS = 50
 """Alerts of one group that its state lists: the latest by event time. A hit that comes later than that opens
 an alert of its own, unless it is the first event of one of those, whose id it then finds again."""
+MAX_ENTITIES = 10_000
+"""Entities that an overflow alert tells apart; with more it says "at least"."""
 MAX_VALUE = 1_000
 """Characters of one value in what an alert says; a longer one is cut."""
 ABOUT_VALUES = 5
@@ -141,7 +143,8 @@ class Burst:
     """One alert as its group knows it.
 
     Times in microseconds since 1970; `full` is the whole hash that `id` is the beginning of. `backfill`: it
-    was opened for the past (`soc.detect.backfill`), and whether to notify.
+    was opened for the past (`soc.detect.backfill`), and whether to notify. `entities`: of an overflow alert,
+    which groups its hits are of (beginnings of `group_key`), at most `MAX_ENTITIES`.
     """
 
     id: str
@@ -155,6 +158,7 @@ class Burst:
     versions: list[str] = field(default_factory=list)
     inexact: bool = False
     backfill: dict[str, bool] | None = None
+    entities: list[str] = field(default_factory=list)
 
     def holds(self, time: int, window: int) -> bool:
         """Whether a hit at `time` belongs here: the alert still spans less than the window with it."""
@@ -214,6 +218,7 @@ class GroupState:
         self.dirty = False
         self._seen: dict[bytes, None] = {}
         self._lanes: dict[str, dict[bytes, None]] = {}
+        self._entities: dict[str, set[str]] = {}
 
     @classmethod
     def load(cls, body: Mapping[str, Any]) -> GroupState:
@@ -272,12 +277,23 @@ class GroupState:
                         burst = self._open(hit, open_alert)
                         opened.append(burst)
                     burst.add(hit)
+                    if self.overflow:
+                        self._note_entity(burst, hit)
                     self.bursts.sort(key=lambda b: b.first)
                     counted += 1
                     self._remember(mark, lane)
             if burst:
                 touched[burst.full] = burst
         return Taken(list(touched.values()), opened, counted)
+
+    def _note_entity(self, burst: Burst, hit: Hit) -> None:
+        known = self._entities.get(burst.full)
+        if known is None:
+            known = self._entities[burst.full] = set(burst.entities)
+        key = group_key(hit.rule.id, group_of(hit.rule, hit.event))[:12]
+        if key not in known and len(known) < MAX_ENTITIES:
+            known.add(key)
+            burst.entities.append(key)
 
     def before(self, burst: Burst, limit: int) -> list[Burst]:
         """The last alerts of the group before one, newest first."""

@@ -290,6 +290,19 @@ class TestOverflow:
         (over,) = [d.body for d in store.find("alert") if d.body["overflow"]]
         assert (over["count"], over["entity"]) == (300, "")
 
+    def test_ten_thousand_hits_on_a_thousand_entities(self, store: Store) -> None:
+        """None is lost in silence: the overflow alert says how many hits and how many entities."""
+        from soc.respond import alerts
+
+        append(store, {f"e{i}": event(i / 10, host=f"h{i % 1000}") for i in range(10_000)})
+        result = sweep(store, [rule()])
+        assert (result.hits, len(result.alerts.opened)) == (10_000, 201)
+        assert sum(counts(store).values()) == 10_000
+        (over,) = alerts.list_alerts(store, alerts.wanted("overflow:true"))
+        assert (over.count, over.body["entities"]) == (8_000, 800)
+        assert over.title == "Rule shell (many more)"
+        assert sweep(store, [rule()], start=Start()).alerts.counted == 0
+
     def test_bound_holds_over_many_sweeps(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         """A sweep every minute does not open two hundred alerts every minute; the next hour begins anew."""
         from soc.detect import sweep as module
