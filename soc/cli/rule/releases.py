@@ -129,7 +129,9 @@ def publish(
     if made.same:
         s.say(f"this is published already: {made.before.release}" if made.before else "")
         return ExitCode.DONE
-    _show(s, made.changes, first=made.before is None)
+    _show(s, made.changes, first=made.before is None or bool(made.unknown))
+    if made.unknown:
+        s.say(f"what is published now cannot be compared with: {made.unknown}")
     if made.before:
         s.say(f"published now: {made.before.release}")
     s.say(f"{len(made.rules.rules):,} rules of {made.summary()}")

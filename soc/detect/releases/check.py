@@ -72,7 +72,7 @@ class Report:
             if everything or case.status == "failed":
                 said = f": {case.message}" if case.message else ""
                 where = near(case.place or Place(case.group))
-                yield f"{where}: {case.suite} of {case.name} {case.status}{said}"
+                yield f"{where}: {case.suite}: {case.name} {case.status}{said}"
                 if case.status == "failed":
                     yield from (f"    {detail}" for detail in case.details if detail != case.message)
 
@@ -298,7 +298,7 @@ def _removed(report: Report, config: Config) -> None:
         named.setdefault(one.id.lower(), []).append(f"{one.place}: {one.what}")
     for id_, (title, path) in report.concern.removed.items():
         places = tuple(named.get(id_, ()))
-        message = f"the rule {id_} is gone, and {len(places)} places name it" if places else "removed"
+        message = f"{id_} is gone, and named in {_many(len(places), 'place')}" if places else ""
         status = "failed" if places else "passed"
         report.cases.append(Case("removed", path, title or id_, status, message, places, Place(path)))
 
@@ -309,6 +309,7 @@ def _removed(report: Report, config: Config) -> None:
 def _test(
     report: Report, config: Config, ruleset: Ruleset, chosen: Sequence[Rule], progress: Progress
 ) -> None:
+    from soc.detect.catalogue import quiet
     from soc.detect.checks import try_rules
 
     wanted = {rule.id for rule in chosen}
@@ -320,6 +321,7 @@ def _test(
     )
     each = (time.monotonic() - began) / max(len(chosen), 1)
     untested = {rule.id for rule in outcome.untested}
+    silent = quiet(r for r in ruleset.rules if r.id in wanted)
     by_rule: dict[str, list[CaseResult]] = {}
     for result in outcome.results:
         by_rule.setdefault(result.rule.id, []).append(result)
@@ -329,6 +331,8 @@ def _test(
         details = tuple(f"{result.case.place}: {result.case.name}: {result.fault}" for result in faults)
         if rule.id in untested:
             report.cases.append(_case("test", rule, "skipped", "it has no samples"))
+        elif rule.id in silent:
+            report.cases.append(_case("test", rule, "skipped", "tested with the correlation over it"))
         elif faults:
             message = f"{len(faults)} of {_many(len(results), 'sample')} failed: {faults[0].fault}"
             report.cases.append(_case("test", rule, "failed", message, details, each))

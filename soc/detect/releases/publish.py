@@ -93,6 +93,8 @@ class Draft:
     rules: Ruleset
     before: Head | None = None
     changes: list[Difference] = field(default_factory=list)
+    unknown: str = ""
+    """Why what is published now could not be compared with; "" when it could."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -166,7 +168,13 @@ def draft(
     folders = [content.shipped("rules"), *config.rules]
     files, texts = _collect(config, folders)
     made = Draft(files, texts, commit, edited, rules, before)
-    made.changes = list(differences(_loaded(store, before.release, cache) if before else None, rules))
+    now = None
+    if before:
+        try:
+            now = _loaded(store, before.release, cache)
+        except ContentError as error:
+            made.unknown = error.message  # a new set can take its place
+    made.changes = list(differences(now, rules))
     return made
 
 
@@ -245,12 +253,9 @@ def _content_files(folder: Path) -> Iterator[Path]:
                 yield Path(root, name)
 
 
-def _loaded(store: Store, release: Release, cache: Path) -> Ruleset | None:
-    """A release that is published; None when it cannot be used, so that a new one can take its place."""
-    try:
-        return published.load(published.unpacked(store, release.set, cache / "published"), release.label)
-    except ContentError:
-        return None
+def _loaded(store: Store, release: Release, cache: Path) -> Ruleset:
+    """The rules of a release. Raises `ContentError` when it cannot be used."""
+    return published.load(published.unpacked(store, release.set, cache / "published"), release.label)
 
 
 def publish(store: Store, made: Draft, *, progress: Progress = lambda _done, _all: None) -> Release:
@@ -371,9 +376,11 @@ def earlier(store: Store, wanted: str = "") -> tuple[Head, Release]:
 def prepare_return(store: Store, cache: Path, wanted: str = "") -> Return:
     """What going back would change. Raises `ContentError` when the earlier set cannot be used any more."""
     before, to = earlier(store, wanted)
-    folder = published.unpacked(store, to.set, cache / "published")
-    rules = published.load(folder, to.label).require_sound()
-    now = _loaded(store, before.release, cache)
+    rules = _loaded(store, to, cache).require_sound()
+    try:
+        now = _loaded(store, before.release, cache)
+    except ContentError:
+        now = None  # a set that cannot be used is a reason to go back
     return Return(before, to, list(differences(now, rules)))
 
 

@@ -19,7 +19,7 @@ One selection decides on all rules that are loaded: a second one, in another fol
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -89,6 +89,10 @@ class Selection:
         if self.include and not ins:
             return "not included by the selection", str(self.path)
         return "", ""
+
+    def named(self) -> set[str]:
+        """The ids that are included by name."""
+        return {id_ for entry in self.include for id_ in entry.condition.ids}
 
     def warnings(self, rules: Iterable[Rule]) -> list[Problem]:
         """What the selection names and is not there; call it after `decide`."""
@@ -161,20 +165,48 @@ def _contradictions(reader: EntryReader, selection: Selection) -> None:
 
 def needed_by_correlations(rules: dict[str, Rule]) -> dict[str, str]:
     """Id to the title of a running correlation that needs it, for the rules that do not run themselves."""
-    by_name = {rule.name: rule.id for rule in rules.values() if rule.name}
+    names = _by_name(rules)
     out: dict[str, str] = {}
     running = [rule for rule in rules.values() if rule.correlation is not None and not rule.off]
     while running:
         correlation = running.pop()
-        listed = (correlation.correlation or {}).get("rules")
-        for name in listed if isinstance(listed, list) else [listed]:
-            base = rules.get(str(name).lower()) or rules.get(by_name.get(str(name), ""))
-            if base is None or not base.off or base.id in out:
-                continue
-            out[base.id] = correlation.title
-            if base.correlation is not None:
-                running.append(base)
+        for base in _bases(correlation, rules, names):
+            if base.off and base.id not in out:
+                out[base.id] = correlation.title
+                if base.correlation is not None:
+                    running.append(base)
     return out
+
+
+def _by_name(rules: dict[str, Rule]) -> dict[str, Rule]:
+    return {rule.name: rule for rule in rules.values() if rule.name}
+
+
+def _bases(correlation: Rule, rules: dict[str, Rule], names: dict[str, Rule]) -> Iterator[Rule]:
+    """The rules that a correlation refers to, as far as they are there."""
+    listed = (correlation.correlation or {}).get("rules")
+    for name in listed if isinstance(listed, list) else [listed]:
+        base = rules.get(str(name).lower()) or names.get(str(name))
+        if base is not None:
+            yield base
+
+
+def left_without_correlation(rules: dict[str, Rule], chosen: Collection[str]) -> dict[str, Rule]:
+    """Id to the correlation that does not run, for running rules that stand in its file and are there for it
+    alone; but not for those in `chosen`. By themselves they would alert about what is normal.
+    """
+    names = _by_name(rules)
+    out: dict[str, Rule] = {}
+    kept: set[str] = set(chosen)
+    for rule in rules.values():
+        if rule.correlation is None or rule.correlation.get("generate") is True:
+            continue
+        for base in _bases(rule, rules, names):
+            if rule.off and base.path == rule.path and not base.off:
+                out[base.id] = rule
+            elif not rule.off:
+                kept.add(base.id)
+    return {id_: rule for id_, rule in out.items() if id_ not in kept}
 
 
 def apply_selection(rules: dict[str, Rule], selection: Selection, problems: list[Problem]) -> None:
@@ -184,6 +216,10 @@ def apply_selection(rules: dict[str, Rule], selection: Selection, problems: list
         rule = rules[id_]
         if not rule.off:
             rules[id_] = replace(rule, off=why, decided={**rule.decided, "state": place})
+    for id_, correlation in left_without_correlation(rules, selection.named()).items():
+        why = f"it is there for a correlation that does not run: {correlation.title}"
+        place = correlation.decided.get("state", "")
+        rules[id_] = replace(rules[id_], off=why, decided={**rules[id_].decided, "state": place})
     if selection.path is not None:
         problems += selection.warnings(rules.values())
     for id_, title in needed_by_correlations(rules).items():

@@ -164,6 +164,22 @@ def test_a_changed_base_rule_concerns_its_correlation(content: Path, config: Con
     assert looked_at(check.check(config, since="HEAD")) == "bm"
 
 
+def test_rules_of_a_correlation_are_tested_with_it(content: Path, config: Config) -> None:
+    """The rules in the file of a correlation have no samples of their own, and that is no fault."""
+    base = rule(E.replace("5d", "7d"), "Base", "attack-z").replace("id:", "name: base_of_many\nid:", 1)
+    many = CORRELATION.replace(f"'{B}'", "base_of_many").replace("gte: 10", "gte: 3")
+    given = samples("attack-z").replace("lines:", "repeat: {times: 3, every: 1m}, lines:")
+    write(content, {"rules/many.yml": base + "---" + many, "rules/samples/many.yml": given})
+    write(content, {"rules/selection.yml": "exclude: []\n"})
+    report = check.check(config, since="HEAD")
+    said = {case.place.line: case for case in report.cases if case.suite == "test" and case.place}
+    assert not faults(report), [case.details for case in report.cases if case.status == "failed"]
+    assert sorted((case.status, case.message) for case in said.values()) == [
+        ("passed", ""),
+        ("skipped", "tested with the correlation over it"),
+    ]
+
+
 def test_a_good_change_passes_and_a_broken_one_fails(content: Path, config: Config) -> None:
     """A rule whose samples no longer fire, one that cannot be read, samples that lost their rule."""
     write(content, {"rules/a.yml": rule(A, "A", "attack-a") + "# note\n"})

@@ -16,6 +16,7 @@ from soc.detect.sweep import Start
 from soc.detect.sweep_job import SweepJob
 from soc.errors import ConflictError, ContentError, UsageError
 from soc.respond import audit
+from soc.store import open_store
 from soc.store.contract import Store, Write
 from tests.detect import rules
 from tests.detect.releases.test_importer import git_in
@@ -192,6 +193,44 @@ def test_broken_rules_are_refused(config: Config, store: Store, repository: Path
     with pytest.raises(ContentError, match="no-such-playbook"):
         draft(config, store)
     assert not store.status().documents
+
+
+def test_what_is_published_and_cannot_be_read_is_said(config: Config, store: Store, repository: Path) -> None:
+    """A damaged set is no obstacle to a new one, and not passed over in silence."""
+    release = publish.publish(store, draft(config, store))
+    document = store.read(SET, release.set)
+    assert document is not None
+    store.put(SET, release.set, {**document.body, "files": 1}, expect=document.version)
+    write_rule(repository / "rules" / "a.yml", A, "A", "new")
+    commit(repository)
+    made = draft(config, store)
+    assert "its list was changed" in made.unknown
+    publish.publish(store, made)
+    assert PublishedRules(store, cache_folder()).load().commit == made.commit
+
+
+@pytest.mark.elastic
+def test_on_elasticsearch(
+    config: Config, repository: Path, elastic_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same on a cluster: publish, conflict, sweep with it, go back, with an audit log that holds."""
+    monkeypatch.setattr(publish, "_WRITE_AT_ONCE", 20)
+    with open_store(elastic_settings) as store:
+        store.init()
+        first = publish.publish(store, draft(config, store))
+        stale = draft(config, store)
+        write_rule(repository / "rules" / "a.yml", A, "A", "two")
+        commit(repository)
+        second = publish.publish(store, draft(config, store))
+        with pytest.raises(ConflictError):
+            publish.publish(store, stale)
+        job = SweepJob(Config(None, elastic_settings, published=True), store)
+        assert job.rules.commit == second.commit
+        job.run()
+        publish.go_back(store, publish.prepare_return(store, cache_folder()))
+        job.refresh()
+        assert job.rules.commit == first.commit
+        assert audit.verify(store).ok
 
 
 def test_without_git_or_commit_or_folder(config: Config, store: Store, tmp_path: Path) -> None:

@@ -180,6 +180,35 @@ def test_a_correlation_gets_the_hits_of_rules_that_are_not_selected(tmp_path: Pa
     assert base.runnable
 
 
+def test_the_rules_of_a_correlation_that_does_not_run_do_not_either(tmp_path: Path) -> None:
+    """Rules that are in a file for its correlation alone would alert about what is normal, by themselves."""
+    base = rules.text("s: {f: login}\ncondition: s", title="Login", id=D.replace("4a", "6a"))
+    many = f"""
+        title: Many logins
+        id: {D.replace("4a", "5a")}
+        level: high
+        correlation:
+          type: event_count
+          rules: ['{D.replace("4a", "6a")}', '{B}']
+          group-by: [host.name]
+          timespan: 1h
+          condition: {{gte: 10}}
+        """
+    folder = folder_of(tmp_path, f"exclude: [{{id: {D.replace('4a', '5a')}}}]\n")
+    (folder / "many.yml").write_text(base + "---" + dedent(many))
+    found = load(folder)
+    assert not found.errors
+    login = found.by_id[D.replace("4a", "6a")]
+    assert login.off == "it is there for a correlation that does not run: Many logins"
+    assert not found.by_id[B].off  # has a file of its own, and alerts by itself
+    (folder / "selection.yml").write_text("include: [{level: high}]\n")
+    assert running(load(folder)) == "".join(sorted(["A", "B", "Login", "Many logins"]))
+    (folder / "selection.yml").write_text(
+        f"include: [{{id: {login.id}}}]\nexclude: [{{level: [high, low]}}]\n"
+    )
+    assert running(load(folder)) == "Login"
+
+
 def test_an_own_copy_takes_the_place_of_an_imported_rule(tmp_path: Path) -> None:
     """Own and imported rules of one folder may have one id: the own rule holds and says what it replaces."""
     folder = folder_of(tmp_path)
