@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SCALE = 1_000_000
 """Parts of one in which values are counted: what lies beyond six digits after the point is rounded."""
+LARGEST = 10**18
+"""The largest number that is computed with, and the smallest below zero."""
 DAY = 86_400_000_000
 LATENESS = 7 * DAY
 """How late a hit may come, unless the rule says otherwise (`soc.lateness`)."""
@@ -255,13 +257,13 @@ def _short(text: str) -> str:
 
 
 def millionths(value: Any) -> int | None:
-    """A number, or text that is one, in millionths; None for anything else, also for infinities."""
+    """A number, or text that is one, in millionths; None for anything else, also for infinities. What lies
+    beyond `LARGEST` counts as that."""
     number = as_number(value)
-    if isinstance(number, int):
-        return number * SCALE
     if number is None or number - number != 0:
         return None
-    return round(Fraction(number) * SCALE)
+    number = max(-LARGEST, min(LARGEST, number))
+    return number * SCALE if isinstance(number, int) else round(Fraction(number) * SCALE)
 
 
 def span(timespan: int) -> str:

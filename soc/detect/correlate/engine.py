@@ -229,4 +229,6 @@ def _number(value: Fraction | int | None) -> int | float | None:
     if value is None:
         return None
     whole = Fraction(value)
-    return int(whole) if whole.denominator == 1 else round(float(whole), 6)
+    if whole.denominator == 1 and abs(whole) < 1 << 53:
+        return int(whole)
+    return round(float(whole), 6)

@@ -14,8 +14,8 @@ import zlib
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
-from itertools import islice, pairwise
-from operator import itemgetter
+from itertools import accumulate, islice, pairwise
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from soc.detect.correlate.definition import Item
@@ -25,6 +25,8 @@ PAGE = 2_000
 """Hits in a page: about 40 kB."""
 
 _TIME = itemgetter(0)
+_FIRST, _LAST = attrgetter("first"), attrgetter("last")
+_LARGEST = 1 << 62
 _PLAIN = 50
 """So few hits are not worth compressing."""
 
@@ -59,6 +61,10 @@ class Kept:
         """Pages that are not in the store yet."""
         self.dropped: list[str] = []
         """Pages that nobody needs any more."""
+        self._reach = -1
+        """The time of the last hit in a page."""
+        self._before: list[int] = [0]
+        """How many hits there are in the pages before each; only where no two pages overlap."""
         self._items: list[Item] = []
         self._ids: dict[str, Item] = {}
         self._loader = loader
@@ -77,7 +83,7 @@ class Kept:
         """The hit of this event, when it is there."""
         if id_ in self._ids:
             return self._ids[id_]
-        for page in self.pages:
+        for page in self._touched(time - 1, time):
             if page.first <= time <= page.last:
                 for item in self._slice(self._load(page), time - 1, time):
                     if item.id == id_:
@@ -88,7 +94,7 @@ class Kept:
         """Add a hit, or put it in the place of the one that this event had."""
         if item.id in self._ids:
             self._items.remove(self._ids[item.id])
-        else:
+        elif item.time <= self._reach:
             self._take_from_page(item)
         self._ids[item.id] = item
         if self._items and item < self._items[-1]:
@@ -105,7 +111,7 @@ class Kept:
 
     def _take_from_page(self, item: Item) -> None:
         """A page does not change: another one takes its place, without this event."""
-        for page in self.pages:
+        for page in self._touched(item.time - 1, item.time):
             if page.first <= item.time <= page.last:
                 items = self._load(page)
                 rest = [known for known in items if known.id != item.id]
@@ -140,10 +146,25 @@ class Kept:
             id_ = f"{self.key}-{ids.digest(json.dumps(packed))}"
             self.written[id_] = items
             self.pages.append(Page(id_, items[0].time, items[-1].time, len(items)))
-            self.pages.sort(key=lambda page: page.first)
+            self._index()
+
+    def _index(self) -> None:
+        """Put the pages in order, and know where hits are in them."""
+        self.pages.sort(key=lambda page: page.first)
+        self._reach = max((page.last for page in self.pages), default=-1)
+        overlap = any(later.first <= page.last for page, later in pairwise(self.pages))
+        self._before = [] if overlap else [0, *accumulate(page.count for page in self.pages)]
+
+    def _touched(self, after: int, until: int) -> Sequence[Page]:
+        """The pages with hits in (after, until]; others may be among them where pages overlap."""
+        if self._reach <= after:
+            return ()
+        end = bisect_right(self.pages, until, key=_FIRST)
+        return self.pages[bisect_right(self.pages, after, key=_LAST) if self._before else 0 : end]
 
     def _drop(self, page: Page) -> None:
         self.pages.remove(page)
+        self._index()
         if self.written.pop(page.id, None) is None:
             self.dropped.append(page.id)
 
@@ -153,7 +174,7 @@ class Kept:
         """The hits in (after, until], by time, then id."""
         after = max(after, self.cut)
         here = self._slice(self._items, after, until)
-        pages = [page for page in self.pages if page.last > after and page.first <= until]
+        pages = [page for page in self._touched(after, until) if page.last > after]
         if not pages:
             return here
         return heapq.merge(*(self._slice(self._load(page), after, until) for page in pages), here)
@@ -161,20 +182,28 @@ class Kept:
     def count(self, after: int, until: int) -> int:
         """How many there are in (after, until]."""
         after = max(after, self.cut)
+        if until <= after:
+            return 0
         found = _upto(self._items, until) - _upto(self._items, after)
-        for page in self.pages:
+        pages = self._touched(after, until)
+        if self._before and len(pages) > 2:  # only the first and the last can be cut
+            first = bisect_right(self.pages, after, key=_LAST)
+            found += self._before[first + len(pages) - 1] - self._before[first + 1]
+            pages = (pages[0], pages[-1])
+        for page in pages:
             if after < page.first and page.last <= until:
                 found += page.count
             elif page.last > after and page.first <= until:
                 items = self._load(page)
                 found += _upto(items, until) - _upto(items, after)
-        return max(found, 0)
+        return found
 
     def next_after(self, time: int) -> int | None:
         """The time of the first hit after `time`."""
         time = max(time, self.cut)
-        found = [page.first for page in self.pages if page.first > time]
-        for page in self.pages:
+        later = bisect_right(self.pages, time, key=_FIRST)
+        found = [self.pages[later].first] if later < len(self.pages) else []
+        for page in self._touched(time, time):
             if page.first <= time < page.last:
                 items = self._load(page)
                 found.append(items[_upto(items, time)].time)
@@ -226,6 +255,7 @@ class Kept:
         """Out of the group's document."""
         self.cut = body["cut"]
         self.pages = [Page(*page) for page in body["pages"]]
+        self._index()
         self._items = unpack(body["hits"])
         self._ids = {item.id: item for item in self._items}
 
@@ -236,7 +266,7 @@ def _upto(items: Sequence[Item], time: int) -> int:
 
 def pack(items: Sequence[Item]) -> str | list[Any]:
     """Hits as plain data: a list while there are few, else compressed text."""
-    if len(items) <= _PLAIN:
+    if len(items) <= _PLAIN and all(map(_fits, items)):
         return [[item.time, item.id, item.refs, *item.values] for item in items]
     times = [item.time for item in items]
     steps = [times[0], *(later - earlier for earlier, later in pairwise(times))]
@@ -244,6 +274,11 @@ def pack(items: Sequence[Item]) -> str | list[Any]:
     columns = [steps, [item.id for item in items], [item.refs for item in items], values]
     text = json.dumps(columns, separators=(",", ":"))
     return base64.b64encode(zlib.compress(text.encode("utf-8", "surrogatepass"), 3)).decode()
+
+
+def _fits(item: Item) -> bool:
+    """Whether a store can keep the values as they are: integers within 64 bits."""
+    return all(isinstance(value, str) or -_LARGEST <= value <= _LARGEST for value in item.values)
 
 
 def unpack(packed: str | list[Any]) -> list[Item]:

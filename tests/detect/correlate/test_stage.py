@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from soc.config import StoreSettings
 from soc.detect import ledger
 from soc.detect.correlate import hits as pages
 from soc.detect.correlate.stage import HITS, STATE, WATCH, CorrelationStage, bursts_in
@@ -19,6 +20,7 @@ from soc.detect.grouping import Hit, micros
 from soc.detect.rule import Rule
 from soc.detect.sweep import Start, Sweeper, sweep
 from soc.respond import alerts
+from soc.store import open_store
 from soc.store.contract import Document, Store, VersionConflictError, Write
 from soc.store.embedded import EmbeddedStore
 from tests.detect import rules
@@ -418,8 +420,6 @@ def test_killed_anywhere_and_started_again_the_end_is_the_same(
 
 def sweep_with_kills(path: str, found: list[Rule], data: st.DataObject | None) -> None:
     """Sweep to the end, with a new process after each kill."""
-    from soc.config import StoreSettings
-
     begun = False
     for _ in range(6 if data else 0):
         assert data is not None
@@ -454,8 +454,6 @@ class Rival(EmbeddedStore):
 
 def test_another_sweeper_in_between_changes_nothing(tmp_path: Path) -> None:
     """Whoever meets a newer state reads it and takes what is left."""
-    from soc.config import StoreSettings
-
     found = loaded(tmp_path, BASE, correlation(MANY))
     with open_at(tmp_path / "store") as other:
         mine = Rival.open(StoreSettings(target=other.name))
@@ -471,3 +469,45 @@ def test_another_sweeper_in_between_changes_nothing(tmp_path: Path) -> None:
             first.take(made[:6], replay=False)
             assert [count for _, count, _ in told(other)] == [9]
             assert len(list(other.find("alert"))) == 1
+
+
+def test_hostile_values_do_not_stop_a_sweep(tmp_path: Path, store: Store) -> None:
+    """Huge numbers, long texts, lists, text that is no number: counted within bounds, or not at all."""
+    sums = MANY.replace("event_count", "value_sum").replace("gte: 3", "gte: 3, field: source.bytes")
+    names = MANY.replace("event_count", "value_count").replace("gte: 3", "gte: 3, field: user.name")
+    found = loaded(tmp_path, BASE, correlation(sums, 8), correlation(names, 9))
+    values: list[Any] = [10**400, "1e300", "nan", "x", -1, [1, 2, "3"], 1e18, "9" * 50, True, None]
+    for n, value in enumerate(values):
+        many = [f"{n}-{k}" for k in range(200)] if n % 2 else "é" * 100_000
+        append(store, {f"e{n}": signed_in(n, source__bytes=value, user__name=many)})
+    result = sweep(store, found, start=Start())
+    assert len(result.alerts.opened) == 2
+    assert all(len(str(document.body)) < 200_000 for document in store.find(STATE))
+
+
+@pytest.mark.elastic
+def test_both_stores_tell_the_same(elastic_settings: StoreSettings, tmp_path: Path) -> None:
+    """The same bursts, counts and carried events; also when the events come in two parts, late ones last."""
+    silence = MANY.replace("gte: 3", "eq: 0").replace("10m", "1h").replace("source.ip", "host.name")
+    chain = "type: temporal_ordered\nrules: [many, good]\ngroup-by: [source.ip]\ntimespan: 1h"
+    found = loaded(
+        tmp_path,
+        BASE,
+        GOOD,
+        correlation(MANY + "generate: true", 7, name="many"),
+        correlation(silence, 8),
+        correlation(chain, 9),
+    )
+    early = failures(0, 60, 120, 1200, 1260, 1320) | {"g": signed_in(1500, "success")}
+    late = failures(600, 700) | failures(30, source__ip="192.0.2.9")
+    clock = START + timedelta(hours=3)
+    ends = []
+    for settings_ in (elastic_settings, StoreSettings(target=str(tmp_path / "s"))):
+        with open_store(settings_) as store:
+            store.init()
+            for number, part in enumerate((early, late)):
+                append(store, part)
+                Sweeper(store, found, clock=lambda: clock).run(None if number else Start())
+            ends.append((state_of(store), sorted(d.body["due"] for d in store.find(WATCH))))
+    assert ends[0] == ends[1]
+    assert [said[-1] for said in ends[0][0][0]] == ["Many 9", "Many 8"]
