@@ -1,4 +1,4 @@
-"""The documentation is true: its commands exist, and the tutorial runs from its first line to its last."""
+"""The documentation is true: its commands exist, and what leads through a task runs from its first line to its last."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_tutorial_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["tutorial.md", "writing-rules.md"])
+def test_the_page_runs(page: str, tmp_path: Path) -> None:
     """Each `sh` block runs as it stands, in one shell, in an empty folder.
 
     A `yaml` or `text` block whose first line is a comment with a file's name becomes that file.
@@ -70,7 +71,7 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
     A command that is meant to end otherwise than with 0 says so: `# exit code 8`.
     """
     script = ["set -u", "export COLUMNS=120"]
-    for kind, text in BLOCK.findall((ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")):
+    for kind, text in BLOCK.findall((ROOT / "docs" / page).read_text(encoding="utf-8")):
         if kind == "sh":
             script += [_checked(line) for line in text.replace("\\\n", " ").splitlines() if line.strip()]
         elif kind in {"yaml", "text"} and (named := re.match(r"# (\S+)\n", text)):

@@ -156,7 +156,7 @@ def _pipelines(config: Config, rule: Rule) -> Pipelines:
 
     beside = [parent for parent in Path(rule.path).parents if (parent / "pipelines").is_dir()]
     folders = [content.shipped("rules"), *(f for f in config.rules if f.is_dir()), *beside[:1]]
-    return load_pipelines(list(dict.fromkeys(folders)))
+    return load_pipelines(list(dict.fromkeys(folders)), config.placeholders)
 
 
 def _filters(ruleset: Ruleset | None, rule: Rule, pipelines: Pipelines) -> Iterator[Filter]:

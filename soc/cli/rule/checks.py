@@ -58,7 +58,8 @@ def _store_there(s: Session) -> Store | None:
     try:
         return s.store(create=False)
     except SocError as error:
-        s.say(f"without the store: {error}")
+        told = s.say if s.config.store.is_elastic else s.debug  # a folder that is not there yet is no news
+        told(f"without the store: {error}")
         return None
 
 

@@ -127,7 +127,8 @@ def _show(s: Session, found: Coverage, by: str) -> None:
     ):
         if gaps[name]:
             more = f" and {len(gaps[name]) - 8} more" if len(gaps[name]) > 8 else ""
-            s.say(f"{len(gaps[name])} techniques {words}: {', '.join(gaps[name][:8])}{more}")
+            number = f"{len(gaps[name])} technique{'' if len(gaps[name]) == 1 else 's'}"
+            s.say(f"{number} {words}: {', '.join(gaps[name][:8])}{more}")
     if gaps["rules_without_technique"]:
         s.say(f"{len(gaps['rules_without_technique'])} rules name no technique")
 
@@ -145,9 +146,9 @@ def _write_layer(s: Session, found: Coverage, path: Path) -> None:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(error.strerror or str(error), place=path) from None
-    s.say(
-        f"{path}: {len(found.techniques)} techniques; open it at https://mitre-attack.github.io/attack-navigator/"
-    )
+    number = len(found.techniques)
+    where = "https://mitre-attack.github.io/attack-navigator/"
+    s.say(f"{path}: {number} technique{'' if number == 1 else 's'}; open it at {where}")
 
 
 @app.command("diff")

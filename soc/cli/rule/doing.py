@@ -103,7 +103,7 @@ def health(
     rows = [one.row() for one in shown]
     if people:
         rows = [{**row, "false": _share(one)} for row, one in zip(rows, shown, strict=True)]
-    s.out.rows(rows, columns, empty="no such rule")
+    s.out.rows(rows, columns, empty="no rule is so" if state else "there is no rule")
     bad = work.failing(found, fail_on or ())
     if bad:
         names = ", ".join(catalogue.short_name(one.rule) for one in bad[:5])

@@ -75,7 +75,8 @@ def explain(
             found.append(answer(versions[item.version], item.event, item.where))
     _show(s, found, asked)
     if chosen.correlation is not None:
-        s.say(f"{chosen.title} is a correlation: it counts hits of these {len(rules)} rules")
+        of = "this rule" if len(rules) == 1 else f"these {len(rules)} rules"
+        s.say(f"{chosen.title} is a correlation: it is about hits of {of}")
     return ExitCode.DONE
 
 
