@@ -1,4 +1,4 @@
-"""The documentation is true: its commands exist, and what leads through a task runs from its first line to its last."""
+"""The documentation is true: its commands exist, and pages that lead through a task run from end to end."""
 
 from __future__ import annotations
 
