@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
 SHOWN_EVENTS = 10
 SHOWN_VALUE = 300
-_SKIPPED = frozenset({"event.dataset", "soc.layer"})
+WHY = "soc.why"
+"""Field of a hit that an extension of its rule let count: why it did (`soc.detect.beyond.stage`)."""
+
+_SKIPPED = frozenset(
+    {
+        *("event.dataset", "soc.layer", WHY, "threat.enrichments.indicator.name"),
+        *("threat.enrichments.indicator.provider", "threat.enrichments.indicator.marking.tlp"),
+    }
+)
+"""Fields whose values stand elsewhere on the page, or say nothing that an analyst needs there."""
 
 
 _SHORT_STATUS = {"acknowledged": "ack"}
@@ -135,7 +144,7 @@ def _pairs(view: AlertView) -> Iterator[tuple[str, str]]:
     if view.since_closed:
         yield "since closed", f"{view.since_closed} more hits, the last {local(body['last'])}"
     yield "what", " ".join(rule["description"].split())
-    yield "found", str(body.get("text", ""))
+    yield "found", str(body.get("text", "")) or "; ".join(map(str, body["about"].get(WHY, ())))
     if body.get("merged_into"):
         yield "merged", f"into {body['merged_into']}, which counts its events"
     for name, value in body["group"].items():

@@ -143,6 +143,7 @@ def row(rule: Rule) -> dict[str, Any]:
         "status": rule.status,
         "state": state_of(rule),
         "logsource": looks_at(rule),
+        "extension": rule.beyond,
         "techniques": techniques(rule),
         "tags": list(rule.tags),
         "playbooks": list(rule.playbooks),
@@ -172,6 +173,7 @@ def details(rule: Rule) -> dict[str, Any]:
         "description": rule.description,
         "logsource": looks_at(rule),
         "detection": _detection(rule),
+        "extension": _extension(rule),
         "fields": list(rule.fields),
         "group_by": list(rule.group_by) or _GROUPED[rule.kind],
         "window": str(window) if rule.correlation is None else "",
@@ -188,6 +190,13 @@ def details(rule: Rule) -> dict[str, Any]:
         "path": str(rule.place),
         "decided": [f"{what}: {where}" for what, where in rule.decided.items()],
     }
+
+
+def _extension(rule: Rule) -> str:
+    """What decides over the hits of the detection, as written; "" where nothing does."""
+    from soc import yamlio
+
+    return yamlio.dump({rule.beyond: rule.attributes[rule.beyond]}).rstrip() if rule.beyond else ""
 
 
 def _detection(rule: Rule) -> str:

@@ -60,3 +60,23 @@ def test_without_a_store(tmp_path: Path) -> None:
     done = soc("indicator", "list", "--store", tmp_path / "none")
     assert done.code == 1
     done.failed(1)
+
+
+def test_an_alert_says_which_indicator(world: Path) -> None:
+    """From a list and a firewall's log to the page of the alert: what was found, and who says so."""
+    line = (
+        "Mar  2 04:10:02 fw01 kernel: [1.1] [UFW ALLOW] IN=lan0 OUT=wan0 SRC=10.20.31.77 DST=203.0.113.66 "
+        "LEN=60 TTL=127 ID=1 DF PROTO=TCP SPT=50112 DPT=8443 WINDOW=64240 RES=0x00 SYN URGP=0\n"
+    )
+    (world / "fw.log").write_text(line)
+    with (world / "soc.yml").open("a") as file:
+        file.write("  - {name: fw, collector: iptables, path: fw.log}\n")
+    settings = (world / "soc.yml").read_text().replace("sources: [{", "sources:\n  - {").replace("}]", "}")
+    (world / "soc.yml").write_text(settings)
+    soc("collect", "run", "--once", cwd=world).ok()
+    soc("sweep", "--once", "--from", "beginning", cwd=world).ok()
+    listed = soc("alert", "list", "--output", "json", cwd=world).ok().json
+    (alert,) = [a for a in listed if a["title"] == "Address of an indicator called"]
+    page = " ".join(soc("alert", "show", alert["id"], cwd=world).ok().out.split())
+    assert "found destination.ip: 203.0.113.66 is an indicator of national, botnet control server" in page
+    assert "TLP:AMBER, confidence 85, first seen 2026-03-01" in page
