@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -277,6 +278,64 @@ class TestLedger:
         assert str(os.getpid()) in found.by
         sweep(store, [rule()])
         assert status(store)[0].waiting == 0
+
+
+class Away(EmbeddedStore):
+    """A store that cannot be reached now and then, in the middle of whatever was being done."""
+
+    left = 0
+
+    def write(self, writes: Sequence[Write]) -> list[Document | VersionConflictError]:
+        """As a sound one, until it is away."""
+        self.left -= 1
+        if self.left < 0:
+            raise StoreUnavailableError("the store is away")
+        return super().write(writes)
+
+
+class TestNothingIsSkipped:
+    def test_an_event_that_is_indexed_late(self, store: Store) -> None:
+        """However old its time is, behind however many sweeps and restarts: it is new, so it is swept."""
+        for turn in range(4):
+            append(store, {f"e{turn}": event(turn * 4000)})
+            Sweeper(store, [rule()]).run()
+        append(store, {"late": event(-86_400 * 40, host="late"), "between": event(5000, host="between")})
+        result = Sweeper(store, [rule()]).run()
+        assert (result.hits, counts(store)["late"], counts(store)["between"]) == (2, 1, 1)
+
+    def test_runs_that_fail_skip_nothing(self, store: Store) -> None:
+        """A store that fails again and again delays a sweep; it catches up with all of it, and the ledger has
+        no gap to show."""
+        from soc.detect.gaps import Gaps
+
+        rng = random.Random(11)
+        appended = 0
+        with Away.open(StoreSettings(target=store.name)) as failing:
+            assert isinstance(failing, Away)
+            sweeper = Sweeper(failing, [rule()], batch=6)
+            for _ in range(15):
+                append(store, {f"e{appended + i}": event(appended + i) for i in range(20)})
+                appended += 20
+                failing.left = rng.randrange(9)
+                with contextlib.suppress(StoreUnavailableError):
+                    sweeper.run()
+            failing.left = 10_000
+            sweeper.run()
+        assert sum(counts(store).values()) == appended
+        check_whole(store)
+        (seen,) = ledger.by_rule(store)
+        assert (seen.seen, seen.matched) == (appended, appended)
+        assert Gaps(store).size("shell", "v1") == 0
+
+    def test_looking_back_again_and_again_alerts_once(self, store: Store) -> None:
+        """Look-back that overlaps, from many moments, in any order: the alerts are those of one look."""
+        append(store, {f"e{i}": event(i * 600, host=f"h{i % 2}") for i in range(40)})
+        sweep(store, [rule()])
+        before = [(d.id, d.body["count"]) for d in store.find("alert")]
+        for hours in (1, 5, 2, 6, 1):
+            again = sweep(store, [rule()], start=Start(START + timedelta(hours=hours)))
+            assert (again.hits > 0, again.alerts.counted) == (True, 0)
+        assert [(d.id, d.body["count"]) for d in store.find("alert")] == before
 
 
 class TestOverflow:
