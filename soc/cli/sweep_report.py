@@ -114,9 +114,9 @@ def left_over(left: Sequence[Left]) -> list[str]:
 def at_work(places: Sequence[Place]) -> str:
     """Whom a sweep waits for."""
     who = sorted({str(place.holder) for place in places if place.holder})
-    return (
-        f"waiting for {', '.join(who)}, which {'is' if len(who) == 1 else 'are'} at work on the same events"
-    )
+    lease = max((place.holder.lease for place in places if place.holder), default=0)
+    silence = f"after {lease:g} s of silence it is taken over"
+    return f"waiting for {', '.join(who)}, at work on what is left; {silence}"
 
 
 def forecast(expected: Estimate) -> str:
@@ -158,7 +158,8 @@ def status_details(position: SweepStatus) -> Iterator[str]:
         ]
         if worker.commit:
             said.append(f"commit {short_commit(worker.commit)}")
-        said.append(f"{many(worker.events, 'event')} in {worker.seconds:.1f} s")
+        plan = f", plan {worker.plan}" if worker.plan else ""
+        said.append(f"{many(worker.events, 'event')} in {worker.seconds:.1f} s{plan}")
         if worker.holds:
             said.append(f"at work on {many(worker.holds, 'part')}")
         if worker.ended:

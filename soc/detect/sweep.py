@@ -263,6 +263,7 @@ class Sweeper:
                 "watermark": watermark,
                 "events": result.events,
                 "seconds": round(result.seconds, 3),
+                "plan": " and ".join(sorted(result.plans)),
             },
         )
 

@@ -39,8 +39,8 @@ class PartStatus:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A sweeping process. `ended`: it is known to be no more; `holds`: how many parts it reads now; `events`
-    and `seconds`: of its last sweep."""
+    """A sweeping process. `ended`: it is known to be no more; `holds`: how many parts it reads now; `events`,
+    `seconds` and `plan` (`soc.detect.plan`, "" when there was nothing to read): of its last sweep."""
 
     worker: str
     swept_at: str
@@ -49,6 +49,7 @@ class WorkerStatus:
     commit: str
     events: int
     seconds: float
+    plan: str
     holds: int
     ended: bool
 
@@ -141,6 +142,7 @@ def _worker(body: Mapping[str, Any], places: Sequence[Place]) -> WorkerStatus:
         commit=body.get("commit") or "",
         events=body["events"],
         seconds=body["seconds"],
+        plan=body.get("plan", ""),
         holds=sum(place.holder is not None and place.holder.id == worker.id for place in places),
         ended=worker.ended(),
     )
