@@ -157,3 +157,13 @@ def test_a_running_sweep_takes_up_a_changed_list(tmp_path: Path) -> None:
             now = {rule.title: rule.version for rule in job.rules.rules}
             assert now[title] != versions[title]
     assert len(said) == 2
+
+
+def test_lists_are_published_with_the_rules(tmp_path: Path) -> None:
+    """What decides what is detected goes into a published set: lists as text too, other text not."""
+    from soc.detect.releases.publish import _content_files
+
+    folder = content(tmp_path, admins__txt="root\n", more__yml="[a]")
+    (folder / "notes.txt").write_text("notes")
+    found = {path.relative_to(folder).as_posix() for path in _content_files(folder)}
+    assert found == {"rule.yml", "lists/admins.txt", "lists/more.yml"}

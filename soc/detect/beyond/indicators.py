@@ -43,6 +43,9 @@ PREDICATE = And((Test("event.kind", Op.EQUALS, "enrichment"), Test("event.type",
 REMEMBERED = 100_000
 """Values of each kind of field whose look-up is remembered; beyond it all are forgotten."""
 
+LONGEST = 8_192
+"""Characters of a value that is looked up; what is longer is no name, address or hash, and hardly a URL."""
+
 BROADEST = {32: 8, 128: 16}
 """Shortest prefix of a network that is matched, by the bits of an address: half of the Internet is a
 mistake.
@@ -202,6 +205,8 @@ class _Memo(dict[Any, Found]):
         self._look = look
 
     def __missing__(self, value: Any) -> Found:
+        if isinstance(value, str) and len(value) > LONGEST:
+            return ()
         found = tuple(pair for pair in self._look(canonical(value)) if not pair[0].info.state)
         if len(self) >= REMEMBERED:
             self.clear()

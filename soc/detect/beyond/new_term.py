@@ -50,12 +50,11 @@ class _Shard:
         self.spans: dict[bytes, list[list[int]]] = {}
         self.told = Marks()
         self.newest = 0
-        self.forgotten = 0
         if body:
             for term, first, last in _ENTRY.iter_unpack(base64.b64decode(body["terms"])):
                 self.spans.setdefault(term, []).append([first, last])
             self.told = Marks(body["told"])
-            self.newest, self.forgotten = body["newest"], body["forgotten"]
+            self.newest = body["newest"]
 
     def body(self) -> dict[str, Any]:
         """As a document."""
@@ -64,7 +63,6 @@ class _Shard:
             "terms": base64.b64encode(packed).decode(),
             "told": self.told.packed(),
             "newest": self.newest,
-            "forgotten": self.forgotten,
         }
 
     def see(self, term: bytes, at: int, within: int) -> bool:
@@ -81,8 +79,10 @@ class _Shard:
             spans.remove(span)
         return False
 
-    def prune(self, before: int, most: int) -> None:
-        """Forget spans that ended before a time, and beyond a bound those that ended first."""
+    def prune(self, before: int, most: int) -> int:
+        """Forget spans that ended before a time, and beyond a bound the combinations whose last ended first;
+        how many those were.
+        """
         for term in [t for t, spans in self.spans.items() if any(s[1] < before for s in spans)]:
             left = [span for span in self.spans[term] if span[1] >= before]
             if left:
@@ -93,7 +93,7 @@ class _Shard:
             by_age = sorted(self.spans, key=lambda t: (max(s[1] for s in self.spans[t]), t))
             for term in by_age[:over]:
                 del self.spans[term]
-            self.forgotten += over
+        return max(0, over)
 
 
 class NewTerms:
@@ -104,13 +104,13 @@ class NewTerms:
         # another question has another memory; another title or level goes on with the same
         asked = digest(rule.id, *wanted.fields, str(wanted.within)).hex()
         self._memory = Memory(store, f"new_term:{asked}", dry_run=dry_run)
-        self._late = 0
+        self._late = self._forgotten = 0
         self._notes: list[str] = []
 
     def begin(self) -> None:
         """See `Evaluator`."""
         self._memory.forget()
-        self._late = 0
+        self._late = self._forgotten = 0
         self._notes = []
 
     def take(self, hits: Sequence[Hit], *, replay: bool) -> list[Hit]:  # noqa: ARG002 - the contract; spans know what came
@@ -129,8 +129,9 @@ class NewTerms:
             for part, seen in shards.items()
         }
         results = self._memory.change(changes)
-        new = sorted({number for counted, _ in results.values() for number in counted})
-        self._late += len({number for _, late in results.values() for number in late})
+        new = sorted({number for counted, _, _ in results.values() for number in counted})
+        self._late += len({number for _, late, _ in results.values() for number in late})
+        self._forgotten += sum(forgotten for _, _, forgotten in results.values())
         return [told(hits[number], self._why(hits[number])) for number in new]
 
     def finish(self, watermark: int, tell: Tell) -> int:  # noqa: ARG002 - the contract; nothing is decided by silence
@@ -145,11 +146,10 @@ class NewTerms:
                 f"{self._late} hits came too late to be decided (over {span_text(LATE)} behind the newest)"
             )
             self._late = 0
-        forgotten = sum((self._memory.read(str(n)) or {}).get("forgotten", 0) for n in range(SHARDS))
-        if forgotten and forgotten != (self._memory.read(_META) or {}).get("forgotten", 0):
+        if self._forgotten:
             bound = f"no more than {self.wanted.most:,} are remembered"
-            out.append(f"the {forgotten:,} oldest combinations were forgotten: {bound}")
-            self._memory.change({_META: lambda body: ({**(body or {}), "forgotten": forgotten}, None)})
+            out.append(f"the {self._forgotten:,} oldest combinations were forgotten: {bound}")
+            self._forgotten = 0
         return out
 
     def _learning(self, first: int) -> int:
@@ -186,8 +186,9 @@ class NewTerms:
         seen: Iterable[tuple[int, bytes]],
         learnt: int,
         now: int,
-    ) -> tuple[dict[str, Any], tuple[list[int], list[int]]]:
-        """What a shard becomes by some sightings, and which hits are new and which come too late."""
+    ) -> tuple[dict[str, Any], tuple[list[int], list[int], int]]:
+        """What a shard becomes by some sightings; which hits are new and which come too late; how many
+        combinations were forgotten."""
         shard = _Shard(body)
         new, late = [], []
         before = shard.newest - LATE
@@ -202,8 +203,8 @@ class NewTerms:
                 shard.told.add(hit.id)
             if hit.time <= now:
                 shard.newest = max(shard.newest, hit.time)
-        shard.prune(shard.newest - LATE - self.wanted.within, -(-self.wanted.most // SHARDS))
-        return shard.body(), (new, late)
+        over = shard.prune(shard.newest - LATE - self.wanted.within, -(-self.wanted.most // SHARDS))
+        return shard.body(), (new, late, over)
 
     def _why(self, hit: Hit) -> str:
         said = ", ".join(

@@ -16,6 +16,7 @@ weekends are no silence; before two weeks are known every hour counts.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -159,10 +160,11 @@ class Silences:
             elif when not in known[0]:
                 known[0].add(when)
                 came[of] = (known[0], hit)
+        ceiling = time.time_ns() // 1000 + HOUR  # who says to come from another year comes now
         shards: dict[str, list[tuple[str, tuple[str, ...], list[int], str]]] = {}
         for of, (whens, last) in came.items():
             key = digest(*map(fold, of)).hex()
-            times = sorted(t for t in map(micros, whens) if t)
+            times = sorted(min(t, ceiling) for t in map(micros, whens) if t)
             if times:
                 shards.setdefault(str(int(key, 16) % SHARDS), []).append((key, of, times, last.id))
         changes = {part: partial(self._arrived, seen=seen) for part, seen in shards.items()}

@@ -361,3 +361,12 @@ def test_urls_in_parts(parts: dict[str, Any], hit: bool, store: Store) -> None:
     if "url__query" in parts:
         plain["url.query"] = parts["url__query"]
     assert caught(store, {"e": plain}) == (["e"] if hit else [])
+
+
+def test_values_without_end_are_not_remembered(store: Store) -> None:
+    """Megabytes in a field cost a look at their length, and no memory."""
+    found = Indicators(store)
+    memo = found.memo("url.full")
+    for n in range(100):
+        assert memo["http://evil.example/" + "a" * 1_000_000 + str(n)] == ()
+    assert len(memo) == 0

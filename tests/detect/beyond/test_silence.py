@@ -285,3 +285,13 @@ def test_a_rule_in_shadow_writes_no_alert(store: Store) -> None:
     found = Sweeper(store, [quiet], clock=lambda: late, keep=False).run(Start())
     assert found.hits == 1
     assert list(store.find("alert")) == []
+
+
+def test_a_source_of_another_year_is_watched_all_the_same() -> None:
+    """Events that say that they came in the next century do not put the alarm off until then."""
+    store, wanted = MemoryStore(), Silence(limit=HOUR, per=("soc.source",))
+    later = time_text(MONDAY + 100 * 365 * DAY)
+    strange = hit(0)._replace(event={"soc.source": "a", "event.ingested": later})
+    evaluator(store, wanted).take([strange], replay=False)
+    now = round(datetime.now(UTC).timestamp() * 1e6)
+    assert len(asked(evaluator(store, wanted), now + 3 * HOUR)) == 1
