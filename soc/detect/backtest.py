@@ -261,7 +261,7 @@ def backtest(
     outcomes = {rule.id: Outcome(rule, blind=rule.blind) for rule in kept}
     result = Backtest(list(outcomes.values()), effort or effort_of(store), since, until, left_out=left)
     matcher = Matcher(kept)
-    total = store.status().events
+    total = sum(part.waiting for part in store.parts(store.beginning()))
     choice = choose(store, matcher.rules, total, wanted=plan, since=since, until=until)
     result.choice = choice
     sight = Sight(store)
@@ -272,10 +272,12 @@ def backtest(
         result.events += len(batch.events) + batch.passed
         result.notes += batch.notes
         progress(result.events, total)
+    # a rule that found something is not blind
+    silent = [rule for rule in matcher.rules if not outcomes[rule.id].hits]
     if not streaming:
-        _sample(store, matcher.rules, sight, since, until, result)
-    if streaming or len(matcher.rules) <= SAMPLED_RULES:
-        _mark_blind(outcomes, matcher.rules, sight)
+        _sample(store, silent, sight, since, until, result)
+    if streaming or len(silent) <= SAMPLED_RULES:
+        _mark_blind(outcomes, silent, sight)
     result.seconds = time.monotonic() - begun
     return result
 
