@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from soc.event import Event
     from soc.store.contract import Store
 
-BATCH = 10_000
-"""Events that are read at a time."""
+BATCH = 4_000
+"""Events that are read at a time; while some are matched, the next are on their way."""
 
 SAMPLE = 1_000
 """Events of a rule's log source that are looked at to tell whether its fields are filled, where most events

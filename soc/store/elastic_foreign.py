@@ -20,7 +20,7 @@ from urllib.parse import quote
 import orjson
 
 from soc.detect.predicate import Predicate
-from soc.errors import UsageError
+from soc.errors import NotAuthorisedError, UsageError
 from soc.event import flatten, moment, timestamp
 from soc.store.contract import Incoming, Outcome, Pruned, Store, StoredEvent, StoreStatus, Weight
 from soc.store.elastic import ElasticStore
@@ -29,6 +29,7 @@ from soc.store.elastic_documents import refresh
 from soc.store.elastic_feed import Feed
 from soc.store.elastic_layout import DERIVED, ForeignLayout, layout_of
 from soc.store.elastic_narrow import Narrow, counts, weight
+from soc.store.elastic_overlap import OverlapFeed
 from soc.store.elastic_query import Layout, Query
 from soc.store.elastic_schema import Names
 from soc.store.elastic_search import Search
@@ -118,7 +119,7 @@ class ForeignReading(Reading):
             answer = self._connection.call(
                 "GET", f"/{quote(indices, safe='*,-_.')}/_mapping", params={"ignore_unavailable": "true"}
             )
-        except RefusedError:
+        except (RefusedError, NotAuthorisedError):
             return {}
         return {name: self._parsed(body.get("mappings", {})) for name, body in answer.items()}
 
@@ -171,7 +172,12 @@ class ForeignStore(ElasticStore):
                 hint="--store https://HOST:9200, or SOC_STORE",
             )
         foreign = cls(store._connection, store._names, pattern)
-        if not foreign.parts(foreign.beginning()):
+        try:
+            there = foreign.parts(foreign.beginning())
+        except NotAuthorisedError:
+            foreign._feed = OverlapFeed(store._connection, foreign._reading, foreign._search)
+            there = foreign.parts(foreign.beginning())
+        if not there:
             raise UsageError(f"no index is called {pattern}", hint="soc doctor lists what is in the cluster")
         return foreign
 
@@ -184,7 +190,9 @@ class ForeignStore(ElasticStore):
         raise UsageError(f"{self.pattern}: nothing is removed from the indices of others")
 
     def weight(self, narrow: Predicate) -> Weight | None:
-        """See `Store.weight`: None when one of the indices cannot be narrowed."""
+        """See `Store.weight`: None when one of the indices cannot be narrowed, or is read by time."""
+        if isinstance(self._feed, OverlapFeed):
+            return None
         shards = len(self._feed.shards())
         weights = [
             weight(narrow, shards, found) if found.dated else None for found in self._reading.layouts()

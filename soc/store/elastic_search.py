@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -70,7 +70,20 @@ class Search:
             same += self._events([hit])
         yield from _in_order(same, newest_first)
 
-    def _events(self, hits: Sequence[dict[str, Any]]) -> Iterator[StoredEvent]:
+    def by_time(self, filters: Sequence[Query]) -> Iterator[StoredEvent]:
+        """The events that filters find, oldest first, to the millisecond."""
+        refresh(self._connection, self._path)
+        yield from self._events(self._hits(filters, newest_first=False, first_page=PAGE))
+
+    def newest(self, filters: Sequence[Query]) -> Iterator[StoredEvent]:
+        """The newest events that filters find, at most `PAGE` of them."""
+        refresh(self._connection, self._path)
+        for number, hit in enumerate(self._hits(filters, newest_first=True, first_page=PAGE)):
+            if number == PAGE:
+                return
+            yield from self._events([hit])
+
+    def _events(self, hits: Iterable[dict[str, Any]]) -> Iterator[StoredEvent]:
         for hit in hits:
             event = self._reading.event(hit)
             if event is not None:

@@ -50,6 +50,7 @@ ROLES = {
             _index(AUDIT, "read", "create_doc", "maintenance"),
         ]
     },
+    "beats_reader": {"indices": [_index(["winlogbeat-*"], "read")]},
 }
 SECURE = nodes.Plan(
     "secure",
@@ -61,9 +62,11 @@ SECURE = nodes.Plan(
         "sweeper": (PASSWORD, ("soc_sweeper",)),
         "lan": (PASSWORD, ("soc_analyst",)),
         "minh": (PASSWORD, ("soc_analyst",)),
+        "guest": (PASSWORD, ("soc_analyst", "beats_reader")),
     },
 )
 PLAIN = nodes.Plan("plain")
+SMALL = nodes.Plan("small", heap="512m")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -103,6 +106,12 @@ def elastic_node() -> nodes.Node:
 def secure_node() -> nodes.Node:
     """A node with users, roles and TLS from a self-signed certificate."""
     return _node(SECURE)
+
+
+@pytest.fixture(scope="session")
+def small_node() -> nodes.Node:
+    """A node with little memory."""
+    return _node(SMALL)
 
 
 def _sweep_away(node: nodes.Node, space: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -409,3 +410,40 @@ def test_the_indices_of_others_are_not_written_to(home: ElasticStore, index: Ind
     for pattern in ("*", "soc-*", "-x", "a b", "", "no-such-index-*"):
         with pytest.raises(UsageError):
             ForeignStore.beside(home, pattern)
+
+
+@pytest.mark.elastic
+def test_without_the_privilege_events_are_read_by_time(
+    secure_settings: StoreSettings, secure_node: Node, space: str
+) -> None:
+    """Who may only read gets each event once, also one that came in late; the ledger says how."""
+    name = f"winlogbeat-{space}"
+
+    def put(n: int, ingested: float | None, second: float) -> None:
+        event: dict[str, Any] = logon(0)
+        event["@timestamp"] = at(second)
+        if ingested is not None:
+            event["event"]["ingested"] = at(ingested)
+        secure_node.request("PUT", f"/{name}/_doc/{n}?refresh=true", event)
+
+    with ElasticStore.connect(secure_settings) as admin:
+        admin.init()
+    with ElasticStore.connect(dataclasses.replace(secure_settings, user="guest")) as guest:
+        for n in range(8):
+            put(n, n if n % 2 else None, n)
+        try:
+            store = ForeignStore.beside(guest, name)
+            sweeper = Sweeper(store, RULES[:1], name=f"sweep:{name}")
+            first = sweeper.run(Start())
+            assert (first.events, first.hits) == (8, 8)
+            assert "for want of the privilege monitor" in " ".join(first.notes)
+            assert sweeper.run().events == 0
+            put(8, 60, -3600)  # an hour old, but it came in a minute later
+            put(9, 4, 4)  # came in before the last one that was read, and was visible only now
+            later = sweeper.run()
+            assert (later.events, later.hits) == (2, 2)
+            assert sweeper.run().events == 0
+            alerts = sum(document.body["count"] for document in guest.find("alert"))
+            assert alerts == 10
+        finally:
+            secure_node.request("DELETE", f"/{name}", check=False)
