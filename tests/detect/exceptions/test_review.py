@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from soc.detect.exceptions import actions
 from soc.detect.exceptions.doubts import doubts, hides_everything
@@ -19,7 +21,7 @@ from soc.respond import alerts, audit
 from soc.store.contract import Store
 from tests.detect.exceptions.test_conditions import drafted
 from tests.detect.exceptions.world import SHELL, exception, load
-from tests.detect.world import START, append, event
+from tests.detect.world import START, append, event, open_at
 
 NOW = START + timedelta(days=2)
 BY_ADDRESS = SHELL.replace("soc.window: 1h", "soc.window: 1h, soc.group_by: [source.ip]")
@@ -59,6 +61,48 @@ def test_hits_are_told_alert_by_alert(store: Store, tmp_path: Path) -> None:
         "192.0.2.2": ("partly", 79, 80, 0),
         "192.0.2.3": ("not", 0, 3, 0),
     }
+
+
+@settings(max_examples=20)
+@given(
+    hits=st.lists(
+        st.tuples(st.integers(0, 200), st.sampled_from(["h1", "h2"]), st.sampled_from(["lan", "minh", None])),
+        min_size=1,
+        max_size=60,
+    ),
+    batches=st.integers(1, 3),
+)
+def test_coverage_is_what_counting_by_hand_gives(
+    hits: list[tuple[int, str, str | None]], batches: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever the order in which hits came, and however they fell into alerts."""
+    folder = tmp_path_factory.mktemp("world")
+    (rule,) = load(folder / "rules", rule=SHELL.replace("soc.window: 1h", "soc.window: 10m")).rules
+    events = {
+        f"e{n:02}": event(minute * 60, host=host, user__name=user)
+        for n, (minute, host, user) in enumerate(hits)
+    }
+    with open_at(folder / "store") as store:
+        for number in range(batches):
+            append(store, dict(list(events.items())[number::batches]))
+            sweep(store, [rule], start=Start() if not number else None)
+        found = reviewed(store, rule, "user.name=lan")
+    assert (found.hits, found.hidden, found.loose) == (len(hits), [u for *_, u in hits].count("lan"), 0)
+    for cover in found.covers:
+        body = cover.view.body
+        mine = [
+            one
+            for one in events.values()
+            if one["host.name"] == body["entity"] and body["first"] <= one["@timestamp"] <= body["last"]
+        ]
+        hidden = [one["user.name"] for one in mine].count("lan")
+        assert (cover.view.count, cover.seen, cover.missing, cover.hidden) == (
+            len(mine),
+            len(mine),
+            0,
+            hidden,
+        )
+        assert cover.extent == ("not" if not hidden else "wholly" if hidden == len(mine) else "partly")
 
 
 def test_only_what_is_covered_wholly_is_closed(store: Store, tmp_path: Path) -> None:
