@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from soc import ecs
 from soc.cli.output import LEVEL_STYLES, Column, as_text
 from soc.cli.text import one_line, safe
 from soc.cli.times import brief, narrow
@@ -202,7 +203,10 @@ def _short(text: str) -> str:
 
 def _events(view: AlertView, events: Sequence[StoredEvent]) -> list[str]:
     out = []
-    for stored in events[:SHOWN_EVENTS]:
+    shown = events[:SHOWN_EVENTS]
+    if view.body.get("parts") and len(events) > SHOWN_EVENTS:  # how it ended says as much as how it began
+        shown = [*events[: SHOWN_EVENTS // 2], *events[-(SHOWN_EVENTS // 2) :]]
+    for stored in shown:
         event = stored.event
         said = summary(event, raw=True) or as_text(event)
         out.append(f"{local(str(event.get('@timestamp')))}  {_short(said)}")
@@ -232,7 +236,10 @@ def _next(view: AlertView) -> Iterator[str]:
         yield f'soc alert close {view.id} --reason false-positive --note "…"'
     if "parts" not in view.body:  # what is made of several rules' hits has no events of its own
         yield f"soc exception add --alert {view.id}"
-    terms = " ".join(f'{name}:"{value}"' for name, value in view.body["group"].items() if _plain(value))
+    asked = view.body["group"].items()
+    if view.body.get("parts"):
+        asked = [(name, value) for name, value in asked if ecs.is_known(name)]  # an alias is no field
+    terms = " ".join(f'{name}:"{value}"' for name, value in asked if _plain(value))
     if terms:
         yield f"soc search {shlex.quote(terms)} --since {shlex.quote(view.body['first'])}"
 

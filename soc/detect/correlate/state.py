@@ -350,17 +350,29 @@ class GroupState:
                 first.append(item.id)
             count = parts[0]
         else:
-            count = settled[0]
-            for item in self.kept.between(burst.first - 1, burst.last):
-                count += 1
-                for number in bits(item.refs):
-                    parts[number] += 1
-                if len(first) < FIRST_SAMPLES:
-                    first.append(item.id)
+            count = settled[0] + self._count_each(burst, parts, first)
         last = [
             i.id for i in self.kept.newest(burst.last, LAST_SAMPLES) if i.time >= burst.first or not count
         ]
         return Facts(count, parts, first, last)
+
+    def _count_each(self, burst: Burst, parts: list[int], first: list[str]) -> int:
+        """Count the hits of a burst, in all and by reference (`parts`), and take some of each reference for
+        the alert to carry (`first`), the first of each before the others."""
+        count, share = 0, max(FIRST_SAMPLES // len(parts), 1)
+        leading: list[str] = []
+        others: list[str] = []
+        for item in self.kept.between(burst.first - 1, burst.last):
+            count += 1
+            numbers = list(bits(item.refs))
+            if any(not parts[number] for number in numbers):
+                leading.append(item.id)
+            elif any(parts[number] < share for number in numbers):
+                others.append(item.id)
+            for number in numbers:
+                parts[number] += 1
+        first[:] = [*first, *leading, *others][:FIRST_SAMPLES]
+        return count
 
     # growing old
 
