@@ -270,6 +270,8 @@ class Held:
         self.body = dict(document.body)
         # events may come that were swept before
         self.again = bool(place.replay and place.replay["again"])
+        # the store said that something was set back
+        self.back = False
 
     @property
     def position(self) -> Position | None:
@@ -281,9 +283,9 @@ class Held:
         """What is being read again."""
         return self.body["replay"]  # type: ignore[no-any-return]  # out of a document
 
-    def move(self, position: Position, *, back: bool = False) -> None:
-        """Set the position, to be written with the next `commit`. `back`: the store says it was set back."""
-        if self.position and not back:
+    def move(self, position: Position) -> None:
+        """Set the position, to be written with the next `commit`; back only where the store said so."""
+        if self.position and not self.back:
             before, now = (self._places.store.reached(p) for p in (self.position, position))
             if before.history == now.history and now.number < before.number:
                 raise SocError(f"the position in {self.place.part.name} would move back from {before.number}")

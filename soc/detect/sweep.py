@@ -428,15 +428,14 @@ class _Run:
         began = timestamp(self.sweeper.clock())
         start = self.store.join(one.position for one in held.values() if one.position)
         position = start
-        notes: tuple[str, ...] = ()
         choice, since = self._choice(held)
         for batch in self.store.feed(
             start, limit=self.sweeper.batch, parts=list(held), narrow=choice.narrow, since=since
         ):
-            position, notes = batch.position, notes + batch.notes
+            position = batch.position
             if batch.notes:  # the store was set back: events come again that were swept before
                 for one in held.values():
-                    one.again = True
+                    one.again = one.back = True
             mine = held.get(batch.part) or (next(iter(held.values()), None) if not batch.events else None)
             if mine is not None:
                 try:
@@ -450,7 +449,7 @@ class _Run:
                 break
         if not self.result.stopped:
             self._done.update(held)
-        self._close(held, self.store.split(position), began, back=bool(notes))
+        self._close(held, self.store.split(position), began)
 
     def _choice(self, held: Mapping[str, Held]) -> tuple[Choice, datetime | None]:
         """The plan for these parts, and from when on events are wanted in all of them."""
@@ -461,9 +460,7 @@ class _Run:
         choice = self.sweeper.choose(sum(one.place.part.waiting for one in held.values()))
         return choice, since
 
-    def _close(
-        self, held: dict[str, Held], reached: Mapping[str, Position], began: str, *, back: bool
-    ) -> None:
+    def _close(self, held: dict[str, Held], reached: Mapping[str, Position], began: str) -> None:
         """Let go of parts, with how far they were read."""
         for one in list(held.values()):
             try:
@@ -473,7 +470,7 @@ class _Run:
                     else:
                         one.release()
                     continue
-                one.move(reached[one.key], back=back)
+                one.move(reached[one.key])
                 whole = self.store.reached(reached[one.key]).number >= one.place.part.end
                 if whole and not self.result.stopped:
                     one.release(replay=None, caught_up=began)
@@ -519,7 +516,7 @@ class _Run:
         if moved is not None:
             if not (held.replay and held.replay["since"]):
                 tally.saw(_span(self.store, held.position, moved))
-            held.move(moved, back=bool(batch.notes))
+            held.move(moved)
         held.commit(
             ledger=tally.body(),
             opened=self._opened(held, Counter(self.writer.opened) - opened),

@@ -31,6 +31,7 @@ class Parted(EmbeddedStore):
     """
 
     gone: frozenset[str] = frozenset()
+    restored: frozenset[str] = frozenset()
     meanwhile: Callable[[], None] | None = None
 
     @classmethod
@@ -59,7 +60,12 @@ class Parted(EmbeddedStore):
         """See `Store.parts`."""
         known = dict(position["parts"])
         found = [
-            Part(part, f"part {part}", len(events), len(events) - known.pop(part, 0))
+            Part(
+                part,
+                f"part {part}",
+                len(events),
+                len(events) - known.pop(part, 0) or int(part in self.restored),
+            )
             for part, events in sorted(self._all().items())
         ]
         return found + [Part(part, f"part {part}", number, 0, gone=True) for part, number in known.items()]
@@ -96,7 +102,8 @@ class Parted(EmbeddedStore):
         there = self._all()
         done = {part: number for part, number in position["parts"].items() if parts is None or part in parts}
         notes = tuple(f"{part} is gone" for part in done if part not in there)
-        done = {part: number for part, number in done.items() if part in there}
+        notes += tuple(f"{part} was restored" for part in done if part in self.restored)
+        done = {part: n for part, n in done.items() if part in there and part not in self.restored}
         for part, events in sorted(there.items()):
             if parts is not None and part not in parts:
                 continue

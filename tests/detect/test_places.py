@@ -111,6 +111,20 @@ class TestParts:
             assert sweep(store, RULES).notes == ["1 is gone"]
             assert sweep(store, RULES).notes == []
 
+    def test_a_part_that_was_set_back(self, store: Parted) -> None:
+        """A restored shard is read again from its start, also when its note came with a batch of another."""
+        events = {f"e{i}": event(i, event__module=str(i % 2)) for i in range(8)}
+        append(store, events)
+        sweep(store, RULES)
+        more = {f"f{i}": event(20 + i, event__module="0") for i in range(2)}
+        append(store, more)
+        store.restored = frozenset({"1"})
+        result = Sweeper(store, RULES, batch=3).run()
+        assert (result.events, result.notes, result.alerts.counted) == (6, ["1 was restored"], 4)
+        store.restored = frozenset()
+        assert sweep(store, RULES).events == 0
+        assert sum(counts(store).values()) == 20
+
 
 class TestHolding:
     def test_whoever_leaves_lets_go(self, store: Parted) -> None:
@@ -167,7 +181,8 @@ class TestHolding:
         (held,) = places.take(places.survey())
         with pytest.raises(SocError, match="would move back"):
             held.move({"parts": {"1": 4}})
-        held.move({"parts": {"1": 4}}, back=True)
+        held.back = True
+        held.move({"parts": {"1": 4}})
         held.let_go()
 
 
