@@ -74,7 +74,6 @@ def lint(
             sampled.add(path)
             problems += _samples(path, collectors)
     problems += _duplicates(ruleset.rules)
-    problems += _replaced(ruleset)
     problems += exceptions.check(ruleset.exemptions, ruleset.rules, datetime.now(UTC))
     weighed = weigh(problems, {**DEFAULTS, **(severities or {})})
     return sorted(weighed, key=lambda p: (p.place, p.kind, p.message))
@@ -325,22 +324,6 @@ def _duplicates(rules: Sequence[Rule]) -> Iterator[Problem]:
             first = meanings.setdefault(rule.predicate, rule)
             if first is not rule:
                 yield _warning("duplicate", f"the same condition stands already in {first.place}", rule.place)
-
-
-_REPLACES = {"obsolete": "replaces", "renamed": "was once", "merged": "takes in"}
-"""Kinds of `related` after which the other rule is not needed any more."""
-
-
-def _replaced(ruleset: Ruleset) -> Iterator[Problem]:
-    """Rules that run although another one says that it took their place."""
-    for rule in ruleset.rules:
-        for id_, kind in rule.related:
-            other = ruleset.by_id.get(id_)
-            if other is rule:
-                yield _warning("related", "it is related to itself", rule.place)
-            elif other is not None and kind in _REPLACES and not other.off and not rule.off:
-                message = f"{rule.title!r} ({rule.place}) {_REPLACES[kind]} this rule, and both run"
-                yield _warning("related", message, other.place, "leave one out in selection.yml")
 
 
 def orphans(folder: Path) -> list[Problem]:

@@ -33,14 +33,15 @@ class Asked:
 # ------------------------------------------------------------------ events
 
 
-def events_of(config: Config, text: str, *, store: Any, rule: str) -> list[Asked]:
+def events_of(config: Config, text: str, *, store: Any, rule: str, limit: int = 0) -> list[Asked]:
     """The events that a text names: an alert's, one of the store, those of a file (`FILE:N`: one of them).
 
-    `store` opens the store when it is needed. Raises `UsageError` when there is none.
+    `store` opens the store when it is needed; `limit` is how many events of a file are taken (0: a few more
+    than are shown). Raises `UsageError` when there is none.
     """
-    path, number = _file_of(text)
+    path, number = file_of(text)
     if path:
-        return _recorded(config, path, number)
+        return _recorded(config, path, number, limit or MAX_EVENTS + 1)
     from soc.respond import alerts
 
     opened: Store = store()
@@ -60,7 +61,7 @@ def events_of(config: Config, text: str, *, store: Any, rule: str) -> list[Asked
     return [Asked(one.event, f"event {one.id}") for one in stored]
 
 
-def _file_of(text: str) -> tuple[str, int | None]:
+def file_of(text: str) -> tuple[str, int | None]:
     """A file and a record in it; no file: ("", None)."""
     if text == "-" or Path(text).exists():
         return text, None
@@ -76,7 +77,7 @@ MAX_EVENTS = 20
 """Events of a file that are explained when no record is named."""
 
 
-def _recorded(config: Config, path: str, number: int | None) -> list[Asked]:
+def _recorded(config: Config, path: str, number: int | None, limit: int) -> list[Asked]:
     from soc.collect.collector import collectors_for
     from soc.collect.parsing import context_of
     from soc.detect.recorded import Recording
@@ -86,7 +87,7 @@ def _recorded(config: Config, path: str, number: int | None) -> list[Asked]:
     for one in recording:
         if number is None or one.record == number:
             out.append(Asked(one.event, one.where))
-        if len(out) > MAX_EVENTS or (number is not None and out):
+        if len(out) >= limit or (number is not None and out):
             break
     if recording.problems:
         raise ContentError(recording.problems)
@@ -217,16 +218,42 @@ def stored_version(store: Store, rule: str, version: str) -> Mapping[str, Any] |
     return document.body if document and document.body.get("text") else None
 
 
-def base_rules(ruleset: Ruleset, rule: Rule) -> list[Rule]:
-    """The rules that a correlation counts, also those of a correlation that it names."""
-    by_name = {rule.name.lower(): rule for rule in ruleset.rules if rule.name}
-    out: dict[str, Rule] = {}
-    waiting = [rule]
-    while waiting:
-        one = waiting.pop(0)
-        for name in (one.correlation or {}).get("rules") or ():
-            base = ruleset.by_id.get(str(name).lower()) or by_name.get(str(name).lower())
-            if base is not None and base.id not in out:
-                out[base.id] = base
-                waiting += [base] if base.correlation is not None else []
-    return [base for base in out.values() if base.correlation is None]
+# ------------------------------------------------------------------ correlations
+
+
+MAX_CORRELATED = 1_000_000
+"""Events of a file that a correlation is looked for in."""
+
+
+def bursts(rule: Rule, asked: Sequence[Asked]) -> list[dict[str, Any]]:
+    """What a correlation finds in these events, as `soc scan` tells it: window, group, parts, the events at
+    the beginning and end; `record` counts the events that were asked about, from 1.
+    """
+    from soc.detect.correlate.offline import Offline
+    from soc.detect.correlate.reading import bases_of
+    from soc.detect.matcher import Matcher
+    from soc.detect.predicate import Verdict
+    from soc.detect.scan import Hit
+
+    offline, matcher = Offline([rule]), Matcher(bases_of(rule))
+    hits = (
+        Hit(match.rule, one.where, number, dict(one.event))
+        for number, one in enumerate(asked, 1)
+        for match in matcher.match(one.event)
+        if match.verdict is Verdict.TRUE
+    )
+    for _ in offline.through(hits):
+        pass
+    newest = max((str(one.event.get("@timestamp", "")) for one in asked), default="")
+    return [found.told() for found in offline.bursts(newest or None) if found.rule.id == rule.id]
+
+
+def told_by(store: Store, text: str) -> dict[str, Any] | None:
+    """What the alert of a correlation says of its burst; None when the text names no alert."""
+    from soc.respond import alerts
+
+    if not text.upper().startswith("A-"):
+        return None
+    body = alerts.get(store, text).body
+    wanted = ("correlation", "group", "first", "last", "count", "value", "text", "parts")
+    return {name: body[name] for name in wanted if name in body}

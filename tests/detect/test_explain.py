@@ -3,21 +3,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from soc import yamlio
-from soc.config import load
+from soc.config import StoreSettings, load
 from soc.detect.explain import Explanation, Step, explain, lines
+from soc.detect.logsources import Declared
 from soc.detect.near import near_miss
 from soc.detect.predicate import Op, Test, Verdict, evaluate
+from soc.detect.rule import Logsource
 from soc.detect.ruleset import load_rules
-from soc.detect.subject import base_rules, events_of, subject_of
+from soc.detect.subject import Asked, bursts, events_of, subject_of
 from soc.errors import UsageError
+from soc.store import open_store
+from soc.store.contract import Store
 from tests.detect import rules
 from tests.detect.test_modifiers import CASES
+from tests.detect.world import append
+from tests.detect.world import event as world_event
 
 RULE = """
 selection:
@@ -205,32 +212,71 @@ def test_near_misses(test: Test, value: str, hint: str) -> None:
     assert bool(found) is bool(hint)
 
 
-def test_base_rules_of_a_correlation(tmp_path: Path) -> None:
-    """By id or name, also through correlations of correlations, each once."""
-    first = rules.text("s: {f: 1}\ncondition: s", more="name: first\n", title="First")
-    second = rules.text("s: {g: 1}\ncondition: s", id="929a690e-bef0-4204-a928-ef5e620d6fcc", title="Second")
-    inner = (
-        "title: Inner\nname: inner\ncorrelation:\n  type: event_count\n  rules: [first]\n"
-        "  group-by: [f]\n  timespan: 5m\n  condition: {gte: 2}\n"
-    )
-    outer = (
-        inner.replace("Inner", "Outer")
-        .replace("name: inner\n", "")
-        .replace("[first]", "[inner, first, 929a690e-bef0-4204-a928-ef5e620d6fcc]")
-        .replace("event_count", "temporal")
-        .replace("  condition: {gte: 2}\n", "")
-    )
-    found = load_rules(
-        [_written(tmp_path, first, second, inner, outer)], declared=rules.DECLARED, cache=False
-    )
-    rule = next(rule for rule in found.rules if rule.title == "Outer")
-    assert sorted(base.title for base in base_rules(found, rule)) == ["First", "Second"]
+CORRELATION = """
+title: Failed
+name: failed
+logsource: {category: test}
+detection:
+  s: {f: 1}
+  condition: s
+---
+title: Three failed
+correlation:
+  type: event_count
+  rules: [failed]
+  group-by: [user.name]
+  timespan: 10m
+  condition: {gte: 3}
+level: high
+"""
 
 
-def _written(folder: Path, *texts: str) -> Path:
-    for number, text in enumerate(texts):
-        (folder / f"r{number}.yml").write_text(text)
-    return folder
+def test_a_correlation_says_which_windows_fulfil_it(tmp_path: Path) -> None:
+    """Windows, group and parts, over the events that were asked about; none is said, too."""
+    (tmp_path / "r.yml").write_text(CORRELATION)
+    found = load_rules([tmp_path], declared=rules.DECLARED, cache=False)
+    (rule,) = [rule for rule in found.rules if rule.correlation is not None]
+
+    def at(minute: int, user: str = "an") -> Asked:
+        time = f"2026-03-02T07:{minute:02}:00.000000Z"
+        event = {"event.dataset": "test.event", "@timestamp": time, "f": 1, "user.name": user}
+        return Asked(event, f"log:{minute}")
+
+    (told,) = bursts(rule, [at(1), at(2), at(3, "lan"), at(4)])
+    assert (told["group"], told["count"], told["first"][11:16]) == ({"user.name": "an"}, 3, "07:01")
+    assert bursts(rule, [at(1), at(2), at(20)]) == []
+    assert bursts(rule, []) == []
+
+
+@pytest.fixture(params=["embedded", pytest.param("elastic", marks=pytest.mark.elastic)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store of each kind."""
+    settings = StoreSettings(str(tmp_path / "store"))
+    if request.param == "elastic":
+        settings = request.getfixturevalue("elastic_settings")
+    with open_store(settings) as opened:
+        opened.init()
+        yield opened
+
+
+WEB = (Declared(Logsource(category="webserver"), "nginx.access", "test"),)
+
+
+def test_both_stores_give_the_same_answer(store: Store, tmp_path: Path) -> None:
+    """An event out of a store is explained as the event that was put in, whatever its values."""
+    event = {
+        **world_event(1), "process.name": ["cmd.EXE", "x"], "process.pid": 7, "user.name": "Nguye\u0302\u0303n",
+        "process.command_line": "x -enc Hidden" + "y" * 40_000, "soc.extra.n": 1.5, "soc.extra.b": True,
+    }  # fmt: skip
+    append(store, {"e1": event})
+    (asked,) = events_of(load(), "e1", store=lambda: store, rule="")
+    detection = RULE.replace("CommandLine", "process.command_line")
+    text = rules.text(detection, logsource="{category: webserver}")
+    found = rules.load(tmp_path / "rules", text, declared=WEB)
+    subject = subject_of(load(), found, found.rules[0], stored=None)
+    direct, stored = explain(subject, event, "the event"), explain(subject, asked.event, "the event")
+    assert direct.verdict == stored.verdict == "true"
+    assert direct.body()["steps"] == stored.body()["steps"]
 
 
 def test_what_is_no_event_says_so(tmp_path: Path) -> None:

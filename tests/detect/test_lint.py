@@ -230,3 +230,28 @@ def test_a_correlation_is_checked_for_its_fields(tmp_path: Path) -> None:
     ]
     kinds = {p.kind for p in findings(tmp_path, GOOD, correlation) if Path(p.place.path).name == "a.yml"}
     assert not kinds & {"no_tags", "no_playbook", "no_samples"}
+
+
+def test_findings_weigh_what_the_configuration_says(tmp_path: Path) -> None:
+    """Warnings may be raised or left out; what keeps a rule from being used stays an error."""
+    path = tmp_path / "a.yml"
+    path.write_text(GOOD.replace("page and answered", "page and answered and not page"))
+    ruleset = load_rules([tmp_path], cache=False, declared=declared_by(collectors()))
+
+    def kinds(**severities: str) -> dict[str, Severity]:
+        found = lint(ruleset, collectors=collectors(), playbooks={"web-shell"}, severities=severities)
+        return {p.kind: p.severity for p in found}
+
+    assert kinds()["no_samples"] is Severity.WARNING
+    assert kinds(no_samples="error")["no_samples"] is Severity.ERROR
+    assert "no_samples" not in kinds(no_samples="ignore")
+    assert kinds(never="ignore")["never"] is Severity.ERROR
+
+
+def test_fields_that_the_store_never_saw_are_named(tmp_path: Path) -> None:
+    """A rule whose fields were never filled in its log source could see nothing."""
+    (tmp_path / "a.yml").write_text(GOOD)
+    ruleset = load_rules([tmp_path], cache=False, declared=declared_by(collectors()))
+    unfilled = {ruleset.rules[0].id: "url.path never filled in nginx.access"}
+    found = lint(ruleset, collectors=collectors(), playbooks={"web-shell"}, unfilled=unfilled)
+    assert [p.message for p in found if p.kind == "unfilled_field"] == list(unfilled.values())

@@ -15,7 +15,7 @@ from soc.errors import ExitCode
 if TYPE_CHECKING:
     from soc.cli.session import Session
     from soc.detect.explain import Explanation, Subject
-    from soc.detect.subject import Asked
+    from soc.detect.rule import Rule
 
 VERDICTS = {"true": "bold green", "false": "red", "undecided": "yellow", "blind": "magenta"}
 
@@ -40,7 +40,9 @@ def explain(
     what decides is shown; -v and json show everything.
 
     With an alert id the version of the rule that raised it is explained, on
-    the events that the alert carries. Exit code 0 whether it fires or not.
+    the events that the alert carries. Of a correlation you see the windows
+    that fulfil it, and the hits of its rules. Exit code 0 whether it fires or
+    not.
 
     Examples:
 
@@ -59,37 +61,69 @@ def explain(
 
     s = session()
     chosen = catalogue.one_of(s.config, rule)
-    ruleset = ruleset_for(s.config) if chosen.correlation is not None or chosen.filters else None
-    asked = work.events_of(s.config, event, store=lambda: s.store(create=False), rule=chosen.id)
-    rules = [chosen] if chosen.correlation is None or ruleset is None else work.base_rules(ruleset, chosen)
-    found: list[Explanation] = []
-    for one in rules:
-        versions: dict[str, Subject] = {}
-        for item in asked[: work.MAX_EVENTS]:
-            if item.version not in versions:
-                version = item.version if one is chosen else ""
-                stored = None
-                if version and version != one.version:
-                    stored = work.stored_version(s.store(create=False), one.id, version)
-                versions[item.version] = work.subject_of(s.config, ruleset, one, stored=stored)
-            found.append(answer(versions[item.version], item.event, item.where))
-    _show(s, found, asked)
     if chosen.correlation is not None:
-        of = "this rule" if len(rules) == 1 else f"these {len(rules)} rules"
-        s.say(f"{chosen.title} is a correlation: it is about hits of {of}")
+        return _correlation(s, chosen, event)
+    asked = work.events_of(s.config, event, store=lambda: s.store(create=False), rule=chosen.id)
+    ruleset = ruleset_for(s.config) if chosen.filters else None
+    versions: dict[str, Subject] = {}
+    found: list[Explanation] = []
+    for item in asked[: work.MAX_EVENTS]:
+        if item.version not in versions:
+            stored = None
+            if item.version and item.version != chosen.version:
+                stored = work.stored_version(s.store(create=False), chosen.id, item.version)
+            versions[item.version] = work.subject_of(s.config, ruleset, chosen, stored=stored)
+        found.append(answer(versions[item.version], item.event, item.where))
+    if s.out.format == "json" and s.out.fields is None and len(found) == 1:
+        s.out.one(found[0].body())
+    else:
+        _show(s, found)
+    if len(asked) > work.MAX_EVENTS:
+        s.say(f"these are the first {work.MAX_EVENTS} events; name one as FILE:RECORD")
     return ExitCode.DONE
 
 
-def _show(s: Session, found: list[Explanation], asked: list[Asked]) -> None:
-    from soc.detect.explain import lines
-    from soc.detect.subject import MAX_EVENTS
+def _correlation(s: Session, rule: Rule, event: str) -> int:
+    """A correlation: which hits of its rules there are, in which windows they meet its condition."""
+    from soc.detect import subject as work
+    from soc.detect.correlate.reading import bases_of
+    from soc.detect.explain import explain as answer
+    from soc.detect.ruleset import ruleset_for
 
-    if s.out.format == "json" and s.out.fields is None:
-        if len(found) == 1:
-            s.out.one(found[0].body())
-        else:
-            s.out.rows((one.body() for one in found), [])
-        return
+    path, number = work.file_of(event)
+    everything = work.events_of(
+        s.config, path or event, store=lambda: s.store(create=False), rule="", limit=work.MAX_CORRELATED
+    )
+    alert = None if path else work.told_by(s.store(create=False), event)
+    told = [alert] if alert else work.bursts(rule, everything)
+    bases = bases_of(rule)
+    ruleset = ruleset_for(s.config) if any(base.filters for base in bases) else None
+    subjects = [work.subject_of(s.config, ruleset, base, stored=None) for base in bases]
+    shown = [one for one in everything if number is None or one.where == event]
+    found = [answer(subject, one.event, one.where) for one in shown for subject in subjects]
+    if number is None:
+        found = [one for one in found if one.verdict == "true"][: work.MAX_EVENTS]
+    if s.out.format in {"json", "jsonl"} and s.out.fields is None:
+        facts = {"rule": {"id": rule.id, "title": rule.title}, "verdict": str(bool(told)).lower()}
+        s.out.one({**facts, "bursts": told, "hits": [one.body() for one in found]})
+        return ExitCode.DONE
+    if s.out.is_table:
+        names = ", ".join(base.title for base in bases)
+        s.out.write(f"{rule.title} is a correlation of: {names}")
+        for burst in told:
+            group = ", ".join(f"{name} {value}" for name, value in burst.get("group", {}).items())
+            s.out.write(f"  fires: {burst['text']} ({group or 'all together'})")
+            s.out.write(f"         from {burst['first']} to {burst['last']}")
+        if not told:
+            s.out.write("  does not fire: no window of these events fulfils its condition")
+        s.out.write("")
+    _show(s, found)
+    return ExitCode.DONE
+
+
+def _show(s: Session, found: list[Explanation]) -> None:
+    from soc.detect.explain import lines
+
     if s.out.format in {"json", "jsonl"}:
         s.out.rows((one.body() for one in found), [])
         return
@@ -108,8 +142,6 @@ def _show(s: Session, found: list[Explanation], asked: list[Asked]) -> None:
                 s.out.write(f"  note: {note}")
         rows = (line.row() for line in lines(one.steps, everything=s.verbose > 0 or not s.out.is_table))
         s.out.rows(rows, columns)
-    if len(asked) > MAX_EVENTS:
-        s.say(f"these are the first {MAX_EVENTS} events; name one as FILE:RECORD")
 
 
 _SAID = {
