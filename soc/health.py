@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from soc.doctor import Check, State, check_disk, correct_paths, files_of
-from soc.errors import SocError
+from soc.errors import ContentError, SocError
 from soc.event import moment
 from soc.timing import ago
 
@@ -38,6 +38,7 @@ def examine(config: Config, open_store: Callable[[], Store], now: datetime | Non
     newest = f", the newest from {ago(moment(status.newest), now)}" if status.newest else ""
     yield Check("store", State.OK, f"{status.name}: {status.events:,} events{newest}")
     yield from check_rules(config)
+    yield from check_published(config, store)
     yield from check_sweep(store, now)
     yield from check_alerts(store, now)
     yield from check_runs(store)
@@ -90,6 +91,32 @@ def check_rules(config: Config) -> Iterator[Check]:
     if errors:
         found = f"{len(errors)} problem{'s' * (len(errors) > 1)}, at which a sweep stops; first: {errors[0]}"
         yield Check("rules", State.FAILED, found, "soc rule lint")
+
+
+def check_published(config: Config, store: Store) -> Iterator[Check]:
+    """The published rules, and sweepers that have not taken them up; nothing where files are used."""
+    from soc.detect.releases.published import head
+    from soc.detect.sweep_status import SWEEPER
+
+    try:
+        found = head(store)
+    except ContentError as error:
+        yield Check("published rules", State.FAILED, error.message, "soc rule publish")
+        return
+    if found is None:
+        if config.published:
+            said = "none in this store, and a sweep stops at this"
+            yield Check("published rules", State.FAILED, said, "soc rule publish")
+        return
+    release = found.release
+    bodies = [d.body for d in store.find(SWEEPER)]
+    behind = [b for b in bodies if b.get("commit") not in ("", None, release.label)]
+    late = [b for b in behind if str(b.get("swept_at", "")) > release.at]
+    if late:
+        said = f"{release}; {len(late)} of {len(bodies)} sweepers still go on with an earlier set"
+        yield Check("published rules", State.WARNING, said, "soc sweep status")
+    else:
+        yield Check("published rules", State.OK, str(release))
 
 
 def check_sweep(store: Store, now: datetime) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -86,3 +87,29 @@ def test_a_broken_rule_is_a_failure(place: Path) -> None:
     found = rows(place)["rules"]
     assert (found["state"], found["next"]) == ("failed", "soc rule lint")
     assert "bad.yml" in found["found"]
+
+
+def test_a_sweeper_that_goes_on_with_earlier_rules_is_a_warning(tmp_path: Path) -> None:
+    """A set was published, and a sweep after that still used another one; or there is none to use."""
+    settings = replace(config.load(None, store=str(tmp_path / "store"), environ={}), published=True)
+    with open_store(settings.store) as store:
+        assert [str(c.state) for c in health.check_published(settings, store)] == ["failed"]
+        assert not list(health.check_published(replace(settings, published=False), store))
+        facts = {
+            "set": "0" * 64,
+            "commit": "b" * 40,
+            "dirty": False,
+            "rules": 1,
+            "by": "huong",
+            "back": False,
+        }
+        body = {"number": 2, "at": "2026-03-02T08:00:00Z", **facts, "history": []}
+        store.put("published", "rules", body, expect=0)
+        old = {"commit": "a" * 40, "swept_at": "2026-03-02T07:59:00Z"}
+        document = store.put("sweeper", "one", old, expect=0)
+        assert [str(c.state) for c in health.check_published(settings, store)] == ["ok"]
+        store.put("sweeper", "one", {**old, "swept_at": "2026-03-02T08:01:00Z"}, expect=document.version)
+        (check,) = health.check_published(settings, store)
+        assert (str(check.state), "1 of 1 sweepers" in check.found) == ("warning", True)
+        store.put("published", "rules", {"odd": 1}, expect=1)
+        assert [str(c.state) for c in health.check_published(settings, store)] == ["failed"]

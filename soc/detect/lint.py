@@ -160,8 +160,8 @@ def _usable(rule: Rule, marks: _Marks) -> Iterator[Problem]:
 
 def _logic(rule: Rule, marks: _Marks) -> Iterator[Problem]:
     """What is certain about the condition whatever the event, and what it costs."""
-    if not rule.runnable and not rule.off:
-        return
+    if rule.correlation is not None or rule.undecidable:
+        return  # there is no condition; but one of a rule that is not selected is looked at
     own = And(rule.predicate.parts[1:]) if isinstance(rule.predicate, And) else rule.predicate
     at = marks.place("detection", "condition")
     if not rule.blind and logic.never(rule.predicate):

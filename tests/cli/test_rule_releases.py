@@ -103,6 +103,9 @@ class TestPublish:
         (status,) = soc("sweep", "status", "--output", "json", cwd=content).ok().json
         (first,) = soc("rule", "rollback", "--list", "--output", "json", cwd=content).ok().json
         assert status["commit"] == [first["commit"][:12]]
+        checks = {row["check"]: row for row in soc("status", "--output", "json", cwd=content).ok().json}
+        assert checks["published rules"]["state"] == "ok"
+        assert first["commit"][:12] in checks["published rules"]["found"]
         (content / "rules/overrides.yml").write_text(
             f"overrides:\n  - match: {{id: {A}}}\n    set: {{mode: shadow}}\n"
         )

@@ -89,6 +89,8 @@ def changed_files(folders: Sequence[Path], ref: str) -> list[Changed]:
     """
     out: dict[Path, Changed] = {}
     known: dict[Path, tuple[str, set[Path]]] = {}
+    real: dict[Path, Path] = {}
+    before: dict[Path, str] = {}
     for folder in folders:
         checkout = git.require_checkout(folder)
         if checkout.root not in known:
@@ -101,8 +103,11 @@ def changed_files(folders: Sequence[Path], ref: str) -> list[Changed]:
                 path = folder / name.relative_to(whole)
                 found = Changed(path, folder, None)
                 if found.is_content or found.is_samples:
-                    out[path] = replace(found, before=checkout.text_at(base, name))
-    return [file for file in out.values() if not any(part.startswith(".") for part in file.parts)]
+                    out[path] = found
+                    real[path] = name
+        before |= checkout.texts_at(base, [real[p] for p in out if p.is_relative_to(folder)])
+    files = [file for file in out.values() if not any(part.startswith(".") for part in file.parts)]
+    return [replace(file, before=before.get(real[file.path])) for file in files]
 
 
 def concerned(
@@ -217,23 +222,19 @@ def _differently_set(file: Changed, ruleset: Ruleset) -> list[Rule]:
     return [rule for rule in ruleset.rules if any(entry.condition.holds(rule) for entry in entries)]
 
 
-def _documents(file: Changed) -> Iterator[tuple[bool, dict[str, Any]]]:
-    """The documents of a file, those before and those now, and whether they are those of now."""
-    for text in (file.before, file.now):
-        if text is None:
-            continue
-        try:
-            documents = yamlio.parse_all(text, str(file.path))
-        except ContentError:
-            continue
-        for document in documents:
-            if isinstance(document.data, dict):
-                yield text is not file.before, document.data
+def _documents(text: str | None, path: Path) -> Iterator[dict[str, Any]]:
+    """The documents of a text that are mappings; none of one that cannot be read."""
+    try:
+        documents = yamlio.parse_all(text or "", str(path))
+    except ContentError:
+        return
+    yield from (document.data for document in documents if isinstance(document.data, dict))
 
 
 def _filtered(file: Changed, ruleset: Ruleset) -> Iterator[Rule]:
     """The rules that a filter, or an exception, in a file is about."""
-    for _, data in _documents(file):
+    texts = [text for text in (file.before, file.now) if text and "filter:" in text]
+    for data in (one for text in texts for one in _documents(text, file.path)):
         if not isinstance(data.get("filter"), dict):
             continue
         wanted = filters.wanted_rules(data)
@@ -250,8 +251,8 @@ def _removed(file: Changed, ruleset: Ruleset) -> dict[str, tuple[str, str]]:
     """Rules that the file held and that are nowhere now: id to title and path."""
     return {
         str(data["id"]).lower(): (str(data.get("title") or ""), str(file.path))
-        for now, data in _documents(file)
-        if not now and "id" in data and ("detection" in data or "correlation" in data)
+        for data in _documents(file.before, file.path)
+        if "id" in data and ("detection" in data or "correlation" in data)
         if str(data["id"]).lower() not in ruleset.by_id
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,17 +58,34 @@ class Checkout:
         """The last commit that this checkout and another have in common; `commit` itself without one."""
         return _git(self.root, ["merge-base", commit, "HEAD"], good=(0, 1, 128)).strip() or commit
 
-    def text_at(self, commit: str, path: Path) -> str | None:
-        """A file as it was at a commit; None when it was not there."""
-        name = path.relative_to(self.root).as_posix()
-        if not _git(self.root, ["ls-tree", "--name-only", commit, "--", name]).strip():
-            return None
-        return _git(self.root, ["cat-file", "blob", f"{commit}:{name}"])
+    def texts_at(self, commit: str, paths: Sequence[Path]) -> dict[Path, str]:
+        """Files as they were at a commit; those that were not there then are left out."""
+        wanted = {path.relative_to(self.root).as_posix(): path for path in paths}
+        listed = _git(self.root, ["ls-tree", "-r", "-z", "--full-tree", commit]) if wanted else ""
+        blobs: dict[str, list[Path]] = {}
+        for line in listed.split("\0"):
+            about, _, name = line.partition("\t")
+            if name in wanted and " blob " in about:
+                blobs.setdefault(about.split()[2], []).append(wanted[name])
+        out: dict[Path, str] = {}
+        for blob, raw in self._contents(list(blobs)):
+            out.update(dict.fromkeys(blobs[blob], raw.decode("utf-8", "replace")))
+        return out
 
     def archive(self, commit: str, name: str) -> bytes:
         """A file or folder of a commit as a tar archive; its paths begin at the root. Raises `SocError`."""
-        listed = _git(self.root, ["archive", "--format=tar", commit, "--", name or "."])
-        return listed.encode("utf-8", "surrogateescape")
+        return _run(self.root, ["archive", "--format=tar", commit, "--", name or "."])
+
+    def _contents(self, blobs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """What blobs hold, by one call for all of them (git-cat-file(1), batch output)."""
+        asked = "".join(f"{blob}\n" for blob in blobs).encode()
+        raw = _run(self.root, ["cat-file", "--batch"], asked) if blobs else b""
+        at = 0
+        while at < len(raw):
+            end = raw.index(b"\n", at)
+            name, _, size = raw[at:end].decode().split(" ")
+            at = end + 1 + int(size) + 1
+            yield name, raw[end + 1 : at - 1]
 
 
 def checkout_of(folder: Path) -> Checkout | None:
@@ -94,6 +111,10 @@ def require_checkout(folder: Path) -> Checkout:
 
 def _git(folder: Path, arguments: Sequence[str], *, good: Sequence[int] = (0,)) -> str:
     """What a call of git printed. Raises `SocError` with what it complained about."""
+    return _run(folder, arguments, good=good).decode("utf-8", "surrogateescape")
+
+
+def _run(folder: Path, arguments: Sequence[str], given: bytes = b"", good: Sequence[int] = (0,)) -> bytes:
     program = shutil.which("git")
     if program is None:
         raise SocError("git is not installed", hint="install git")
@@ -104,7 +125,7 @@ def _git(folder: Path, arguments: Sequence[str], *, good: Sequence[int] = (0,)) 
         done = subprocess.run(
             [program, "-C", str(folder), *safe, *arguments],
             capture_output=True,
-            stdin=subprocess.DEVNULL,
+            input=given,
             env=environment,
             timeout=TIMEOUT,
             check=False,
@@ -114,4 +135,4 @@ def _git(folder: Path, arguments: Sequence[str], *, good: Sequence[int] = (0,)) 
     if done.returncode not in good:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise SocError(f"git: {said[-1] if said else 'failed'}", place=str(folder))
-    return done.stdout.decode("utf-8", "surrogateescape")
+    return done.stdout

@@ -344,4 +344,6 @@ def test_names_that_mislead_git_do_not(content: Path, config: Config) -> None:
     commit(content)
     assert check.check(config, since="HEAD").nothing
     checkout = git.require_checkout(content)
-    assert checkout.text_at(checkout.commit, content.resolve() / "rules" / "quyết định.yml")
+    odd = content.resolve() / "rules" / "quyết định.yml"
+    there = checkout.texts_at(checkout.commit, [odd, content.resolve() / "rules" / "none.yml"])
+    assert there == {odd: odd.read_text()}
