@@ -60,9 +60,11 @@ timezone: {timezone}
 #   rules: [rules]
 #   playbooks: [playbooks]
 
-# Sweep with the rules that `soc rule publish` wrote into the store, not with those in files here.
+# Sweep with the rules that `soc rule publish` wrote into the store, not with those in files here. Values of
+# %name% in rules: see docs/beyond-sigma.md.
 # detect:
 #   rules: published
+#   placeholders: {{administrators: [root, adm-*]}}
 
 # Systems with level (1 to 5) and owner, and their assets: see `soc register --help`.
 # register: register.yml

@@ -134,25 +134,22 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class Spike:
-    """`soc.spike`: more hits in an hour than `factor` times the median of the same hour of earlier weeks.
+class Hourly:
+    """What spikes and flat lines have in common: an hour beside the same hour of earlier weeks.
 
-    `weeks`: how many of them are looked at; two must be known, or the one that is asked for. `at_least`:
-    fewer hits than that are no spike. `per`: fields of which each combination of values is counted alone.
-    `sum`: a field whose numbers are added up instead of counting hits.
+    `weeks`: how many of them are looked at; two must be known, or the one that is asked for. `per`: fields of
+    which each combination of values is counted alone. `sum`: a field whose numbers are added up instead of
+    counting hits. `most`: combinations that are counted.
     """
 
-    KEY: ClassVar[str] = "soc.spike"
-    SCHEMA: ClassVar[Schema] = {
+    PARAMS: ClassVar[Schema] = {
         "weeks": Param(schema.whole(1, 8)),
-        "factor": Param(schema.number(1, 1000)),
         "at_least": Param(schema.whole(1)),
         "per": Param(schema.names),
         "sum": Param(schema.name),
         "most": Param(schema.whole(1, 2_000)),
     }
     weeks: int = 4
-    factor: float = 3.0
     at_least: int = 50
     per: tuple[str, ...] = ()
     sum: str = ""
@@ -167,6 +164,18 @@ class Spike:
     def group_by(self) -> tuple[str, ...]:
         """What is counted alone."""
         return self.per
+
+
+@dataclass(frozen=True, slots=True)
+class Spike(Hourly):
+    """`soc.spike`: more hits in an hour than `factor` times the median of the same hour of earlier weeks.
+
+    `at_least`: fewer hits than that are no spike.
+    """
+
+    KEY: ClassVar[str] = "soc.spike"
+    SCHEMA: ClassVar[Schema] = {**Hourly.PARAMS, "factor": Param(schema.number(1, 1000))}
+    factor: float = 3.0
 
     def odd(self, count: float, median: float) -> bool:
         """Whether so many in an hour stand out."""
@@ -174,37 +183,15 @@ class Spike:
 
 
 @dataclass(frozen=True, slots=True)
-class Flat:
+class Flat(Hourly):
     """`soc.flat`: fewer hits in an hour than `share` of the median of the same hour of earlier weeks.
 
-    As `Spike`; `at_least`: a median below that says nothing.
+    `at_least`: a median below that says nothing.
     """
 
     KEY: ClassVar[str] = "soc.flat"
-    SCHEMA: ClassVar[Schema] = {
-        "weeks": Param(schema.whole(1, 8)),
-        "share": Param(schema.number(0, 1)),
-        "at_least": Param(schema.whole(1)),
-        "per": Param(schema.names),
-        "sum": Param(schema.name),
-        "most": Param(schema.whole(1, 2_000)),
-    }
-    weeks: int = 4
+    SCHEMA: ClassVar[Schema] = {**Hourly.PARAMS, "share": Param(schema.number(0, 1))}
     share: float = 0.1
-    at_least: int = 50
-    per: tuple[str, ...] = ()
-    sum: str = ""
-    most: int = 400
-
-    @property
-    def requirement(self) -> Predicate:
-        """Every field of `per` has a value, and what is added up is there."""
-        return _all((*self.per, *([self.sum] if self.sum else ())))
-
-    @property
-    def group_by(self) -> tuple[str, ...]:
-        """What is counted alone."""
-        return self.per
 
     def odd(self, count: float, median: float) -> bool:
         """Whether so few in an hour stand out."""

@@ -34,6 +34,15 @@ def with_extension(setting: str) -> str:
         ("soc.new_term: {fields: [a]}\nsoc.indicator: {fields: [b]}", (6, 3), "a rule has one extension"),
         ("soc.indicator: {fields: [a], types: [car]}", (5, 32), "one or more of these"),
         ("soc.indicator: {fields: [a], confidence: 101}", (5, 32), "from 0 to 100"),
+        ("soc.silence: {per: [a]}", (5, 3), "either `for` or `learned: true` is needed"),
+        ("soc.silence: {for: 15m, learned: true}", (5, 3), "either `for` or `learned: true` is needed"),
+        ("soc.silence: {for: 40d}", (5, 3), "`forget` must be longer than `for`"),
+        ("soc.silence: {learned: yes}", (5, 17), "true or false"),
+        ("soc.rare: {field: a}", (5, 3), "either `share` or `count` is needed"),
+        ("soc.rare: {field: a, count: 3, over: 36h}", (5, 3), "`over` must be whole days"),
+        ("soc.rare: {field: [a], count: 3}", (5, 14), "a field name is expected"),
+        ("soc.spike: {factor: 1}", (5, 15), "a number above 1"),
+        ("soc.flat: {share: 2}", (5, 14), "at most 1"),
     ],
 )
 def test_mistakes_are_found_where_they_stand(
