@@ -38,13 +38,14 @@ COLORS = {
 
 @dataclass
 class Technique:
-    """A technique and the rules that name it. `seen` is None when no store was asked."""
+    """A technique and the rules that name it. `seen` is None when no store was asked, `fired` when no sample
+    was run."""
 
     id: str
     tactics: list[str] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     running: list[Rule] = field(default_factory=list)
-    fired: list[Rule] = field(default_factory=list)
+    fired: list[Rule] | None = None
     seen: list[Rule] | None = None
 
     @property
@@ -65,7 +66,7 @@ class Technique:
             "rules": len(self.rules),
             "running": len(self.running),
             "seen": None if self.seen is None else len(self.seen),
-            "fired": len(self.fired),
+            "fired": None if self.fired is None else len(self.fired),
             "names": [short_name(rule) for rule in self.rules],
             "why_not": sorted({state_of(rule) for rule in self.rules} - {"ready", "shadow", "correlation"}),
         }
@@ -89,7 +90,7 @@ class Coverage:
                 "techniques": len(mine),
                 "running": sum(bool(t.running) for t in mine),
                 "seen": _number(t.seen for t in mine),
-                "fired": sum(bool(t.fired) for t in mine),
+                "fired": _number(t.fired for t in mine),
                 "rules": len({rule.id for t in mine for rule in t.rules}),
                 "gap": ", ".join(_gap(mine)),
             }
@@ -102,7 +103,7 @@ class Coverage:
             "tactics_without_rules": [name for name in TACTICS if name not in known and name not in _NEW],
             "cannot_run": [t.id for t in self.techniques if not t.running],
             "never_seen": [t.id for t in running if t.seen is not None and not t.seen],
-            "never_fired": [t.id for t in running if not t.fired],
+            "never_fired": [t.id for t in running if t.fired is not None and not t.fired],
             "rules_without_technique": [short_name(rule) for rule in self.untagged],
         }
 
@@ -121,15 +122,17 @@ def _gap(found: Sequence[Technique]) -> Iterator[str]:
         yield "no rule"
     for state, words in (("none", "cannot run"), ("rule", "unproven")):
         number = sum(t.state == state for t in found)
-        if number:
+        asked = state == "none" or any(t.seen is not None or t.fired is not None for t in found)
+        if number and asked:
             yield f"{number} {words}"
 
 
 def coverage(
-    rules: Sequence[Rule], *, fired: Collection[str] = (), seen: Collection[str] | None = None
+    rules: Sequence[Rule], *, fired: Collection[str] | None = None, seen: Collection[str] | None = None
 ) -> Coverage:
-    """The techniques of the rules. `fired`: ids of rules of which samples fired; `seen`: ids of those
-    of which a store had the data (None: no store was asked)."""
+    """The techniques of the rules. `fired`: ids of rules of which samples fired (None: none was run); `seen`:
+    ids of those of which a store had the data (None: no store was asked).
+    """
     found: dict[str, Technique] = {}
     untagged = []
     for rule in rules:
@@ -137,13 +140,16 @@ def coverage(
         if not named:
             untagged.append(rule)
         for id_ in named:
-            one = found.setdefault(id_, Technique(id_, seen=None if seen is None else []))
+            one = found.setdefault(
+                id_, Technique(id_, seen=None if seen is None else [], fired=None if fired is None else [])
+            )
             one.rules.append(rule)
             one.tactics += [t for t in _tactics(rule) if t not in one.tactics]
             if state_of(rule) not in {"ready", "shadow", "correlation"}:
                 continue
             one.running.append(rule)
-            one.fired += [rule] if rule.id in fired else []
+            if fired is not None and one.fired is not None and rule.id in fired:
+                one.fired.append(rule)
             if seen is not None and one.seen is not None and rule.id in seen:
                 one.seen.append(rule)
     return Coverage(sorted(found.values(), key=lambda t: t.id), untagged)
@@ -200,7 +206,7 @@ def _entries(technique: Technique) -> Iterator[dict[str, Any]]:
         "rules": ", ".join(row["names"]),
         "running": str(row["running"]),
         "seen in data": "not asked" if row["seen"] is None else str(row["seen"]),
-        "fired in tests": str(row["fired"]),
+        "fired in tests": "not run" if row["fired"] is None else str(row["fired"]),
     }
     yield {
         "techniqueID": technique.id,

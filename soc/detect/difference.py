@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from soc.detect.catalogue import short_name
 from soc.detect.matcher import Matcher
 from soc.detect.predicate import Verdict
-from soc.errors import SocError, UsageError
+from soc.errors import SocError, StoreUnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +147,12 @@ def side(config: Config, text: str, *, store: Callable[[], Store]) -> Iterator[R
         with _of_git(revision, path) as folder:
             yield load_rules([folder], declared=declared, cache=False)
         return
-    yield _published(store(), text)
+    try:
+        opened = store()
+    except StoreUnavailableError:
+        hint = "a set that is published has its commit in a store: --store"
+        raise UsageError(f"{text!r} is no file, no folder, and no REV:path", hint=hint) from None
+    yield _published(opened, text)
 
 
 @contextmanager

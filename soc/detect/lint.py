@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from soc import ecs, yamlio
 from soc.detect import logic
@@ -127,6 +127,22 @@ class _Marks:
         """Whether the rule states this key at its top."""
         return self._document is None or (key,) in self._document.marks
 
+    def value(self, text: str, name: str) -> Place:
+        """Where the detection has a value; else where it names the field."""
+        for at in self._document.marks if self._document else ():
+            if at[:1] == ("detection",) and self._at(at) == text:
+                return self.place(*at)
+        return self.field(name) if name else self.place("detection")
+
+    def _at(self, at: Sequence[str | int]) -> object:
+        found: Any = self._document.data if self._document else None
+        for part in at:
+            try:
+                found = found[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return found
+
     def field(self, name: str) -> Place:
         """Where the detection names a field; the detection when it is called otherwise there."""
         for at in self._document.marks if self._document else ():
@@ -172,14 +188,14 @@ def _logic(rule: Rule, marks: _Marks) -> Iterator[Problem]:
         message = f"only true where {one.field} has several values: {one.operand!r} and {other.operand!r}"
         yield _warning("several_values", message, at, "is `or` meant, or a list of values?")
     for test, why in logic.expensive(own):
-        place = marks.field(test.field) if test.field else marks.place("detection")
+        place = marks.value(str(test.operand), test.field or "")
         yield _warning("expensive_regex", f"the expression {str(test.operand)[:60]!r}: {why}", place)
     for test in logic.unfiltered(own):
-        place = marks.field(test.field) if test.field else marks.place("detection")
+        place = marks.value(str(test.operand), test.field or "")
         message = f"no text must occur in {str(test.operand)[:60]!r}: it is tried on every value of the field"
         yield _warning("unfiltered_regex", message, place)
     for test, why in logic.unfit_operands(own):
-        yield _warning("wrong_type", why, marks.field(str(test.field)))
+        yield _warning("wrong_type", why, marks.value(str(test.operand), str(test.field)))
 
 
 def _fields(rule: Rule, marks: _Marks, written: Mapping[str, set[str] | None]) -> Iterator[Problem]:

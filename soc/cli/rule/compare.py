@@ -57,7 +57,7 @@ def coverage(
     if by not in {"tactic", "technique"}:
         raise UsageError(f"--by {by!r}: tactic or technique")
     ruleset = catalogue.ruleset_of(s.config, rules or [])
-    found = cover(ruleset.rules, fired=_fired(s, rules) if tests else (), seen=_seen(s, ruleset))
+    found = cover(ruleset.rules, fired=_fired(s, rules) if tests else None, seen=_seen(s, ruleset))
     if layer is not None:
         _write_layer(s, found, layer)
     if layer is None or str(layer) != "-":
