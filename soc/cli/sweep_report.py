@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from soc.detect.gaps import Gaps
     from soc.detect.ledger import RuleSeen
     from soc.detect.places import Place
-    from soc.detect.sweep import Estimate, Left, SweepResult, SweepStatus
+    from soc.detect.sweep import Estimate, SweepResult, SweepStatus
     from soc.detect.sweep_job import SweepJob
+    from soc.detect.sweep_parts import Left
 
 SHOWN_BLIND = 5
 SHOWN_PARTS = 10

@@ -22,7 +22,8 @@ from soc.detect.grouping import group_key, group_of, micros, window_of
 from soc.detect.ledger import Tally
 from soc.detect.predicate import Or, Predicate, Verdict
 from soc.detect.ranges import Span
-from soc.detect.sweep import NAME, SAMPLE, Estimate, Left, Progress, Sweeper, SweepResult
+from soc.detect.sweep import NAME, SAMPLE, Estimate, Sweeper
+from soc.detect.sweep_parts import Left, Progress, SweepResult
 from soc.errors import ConflictError, SocError, UsageError
 from soc.event import timestamp
 from soc.store.contract import WHOLE, Document, FeedBatch, Reached, Store, VersionConflictError, Write
@@ -231,7 +232,7 @@ class _Group:
 
     def _tally(self, gap: Gap) -> Tally:
         part = "" if gap.part == WHOLE else gap.part
-        tally = Tally(_today(), self.ruleset, BACKFILL, part=part)
+        tally = Tally(ledger.today(), self.ruleset, BACKFILL, part=part)
         if tally.id not in self._there:
             self._there[tally.id] = self.store.read(ledger.LEDGER, tally.id)
         there = self._there[tally.id]
@@ -278,10 +279,6 @@ def _narrow(rules: Sequence[Rule]) -> Predicate | None:
     """What an event must fulfil to be of any interest; None: everything is."""
     predicates = [rule.predicate for rule in rules]
     return predicates[0] if len(predicates) == 1 else Or(tuple(predicates))
-
-
-def _today() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
 def _millisecond(moment: datetime) -> str:

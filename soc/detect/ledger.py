@@ -14,7 +14,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +118,11 @@ class Tally:
     def note(self, text: str, now: datetime) -> None:
         """Write down something out of the ordinary, within a bound."""
         self.notes = [*self.notes, f"{timestamp(now)} {text}"][-MAX_NOTES:]
+
+
+def today() -> str:
+    """The day (UTC) of a tally that is begun now."""
+    return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
 def tally_id(day: str, ruleset: str, position: str, part: str) -> str:

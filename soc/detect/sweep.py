@@ -15,30 +15,29 @@ of a rule nothing falls through. The first sweep of a store starts from now. `St
 
 from __future__ import annotations
 
-import random
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from soc.detect import ledger
 from soc.detect.alert_writer import AlertWriter, Written
 from soc.detect.grouping import Hit, group_key, group_of, micros, window_of
 from soc.detect.leases import Worker
 from soc.detect.ledger import Tally
-from soc.detect.places import Held, LostError, Place, Places, fresh
+from soc.detect.places import Held, Place, Places
 from soc.detect.plan import Choice, Plan, choose
 from soc.detect.predicate import EVERYTHING, Verdict
-from soc.detect.ranges import Span
 from soc.detect.sight import Sight
-from soc.detect.sweep_status import SweepStatus as SweepStatus  # what sweeping leaves to be seen
+from soc.detect.sweep_parts import PartsRun, Progress
+from soc.detect.sweep_parts import SweepResult as SweepResult
+from soc.detect.sweep_status import SweepStatus as SweepStatus
 from soc.detect.sweep_status import keep_worker
 from soc.detect.sweep_status import status as status
-from soc.errors import ConflictError, SocError, StoreUnavailableError
-from soc.event import moment, timestamp
-from soc.store.contract import WHOLE, FeedBatch, Position, Store, StoredEvent
+from soc.errors import ConflictError, StoreUnavailableError
+from soc.event import timestamp
+from soc.store.contract import Store, StoredEvent
 
 if TYPE_CHECKING:
     from soc.detect.backfill import Reading
@@ -54,17 +53,10 @@ BATCH = 5_000
 """Events in a batch; at most a quarter of `soc.detect.grouping.REMEMBERED`."""
 PATIENCE = 10.0
 """Seconds to wait for another sweep that is at work on what is left."""
-LOOK_AGAIN = 0.25
-"""Seconds between two looks at what another sweep is doing."""
-FIRST = -1
-"""Before every number of a new history of a part."""
 BEAT_EVENTS = 250
 """After how many events of a batch a sweep looks at whether it must show that it is alive."""
 SAMPLE = 5_000
 """Events that an estimate looks at."""
-
-Progress = Callable[[int], None]
-"""Called with the number of events swept since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,49 +84,6 @@ class Estimate:
     def expected_alerts(self) -> int:
         """Alerts to expect, if the rest is like the sample; groups repeat, so it is rather too high."""
         return self.alerts if self.whole else round(self.alerts * self.events / max(self.sampled, 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """A part of the feed that this sweep did not bring to its end, and why.
-
-    `waiting`: events that wait there; `by`: who reads it now, "" when nobody does.
-    """
-
-    part: str
-    waiting: int
-    by: str
-    why: str
-
-
-@dataclass(slots=True)
-class SweepResult:
-    """What one sweep did.
-
-    `skipped`: events that were there before the first sweep of this store and were not looked at (None: it
-    was not the first). `blind`: rule id to why nothing here could fire it. `correlations`: rules of that
-    kind that cannot be evaluated. `late`: hits that came too late for one. `hidden`: hits that exceptions
-    hid. `shadow`: hits of rules in that mode, which raise no alerts. `left`: what others are at work on, or
-    took over. `plans`: events by the plan that was used for them.
-    """
-
-    events: int = 0
-    hits: int = 0
-    undecided: int = 0
-    hidden: int = 0
-    late: int = 0
-    seconds: float = 0.0
-    batches: int = 0
-    alerts: Written = field(default_factory=Written)
-    by_rule: dict[str, list[int]] = field(default_factory=dict)
-    blind: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    skipped: int | None = None
-    correlations: int = 0
-    shadow: int = 0
-    stopped: bool = False
-    left: list[Left] = field(default_factory=list)
-    plans: dict[str, int] = field(default_factory=dict)
 
 
 class Sweeper:
@@ -221,7 +170,7 @@ class Sweeper:
         for stage in self.stages:
             stage.begin()
         self._publish()
-        run = _Run(self, result, stop, progress, patience, waiting)
+        run = PartsRun(self, self._places, self._writer, result, stop, progress, patience, waiting)
         try:
             run.all_parts()
         finally:
@@ -236,7 +185,7 @@ class Sweeper:
             ledger.publish(self.store, self.versions, self.ruleset, _now())
             self._published = True
 
-    def _finish(self, run: _Run, result: SweepResult) -> None:
+    def _finish(self, run: PartsRun, result: SweepResult) -> None:
         """Let the stages look back, and note what is not of a part: what was blind, how long it took."""
         result.blind = self._sight.blind(self.rules)
         places = self._places.survey()
@@ -250,7 +199,7 @@ class Sweeper:
         if self.dry_run:
             return
         if result.batches or tally.notes or tally.rules:
-            ledger.note_run(self.store, tally, day=_day(), ruleset=self.ruleset, position=self.name)
+            ledger.note_run(self.store, tally, day=ledger.today(), ruleset=self.ruleset, position=self.name)
         keep_worker(
             self.store,
             self.worker,
@@ -342,231 +291,6 @@ class Sweeper:
         return self._writer.write(_loud(hits, result), replay=held.again, lane=lane, fence=held.fence)
 
 
-class _Run:
-    """One run over all parts of the feed."""
-
-    def __init__(
-        self,
-        sweeper: Sweeper,
-        result: SweepResult,
-        stop: Callable[[], bool],
-        progress: Progress,
-        patience: float,
-        waiting: Callable[[Sequence[Place]], None],
-    ) -> None:
-        self.sweeper = sweeper
-        self.store = sweeper.store
-        self.places: Places = sweeper._places
-        self.writer: AlertWriter = sweeper._writer
-        self.result = result
-        self.stop = stop
-        self.progress = progress
-        self.patience = patience
-        self.waiting = waiting
-        self._done: set[str] = set()
-        self._unreadable: set[str] = set()
-        self._ends: dict[str, int] = {}
-
-    def all_parts(self) -> None:
-        """Read every part that has something new to where it ended when this began."""
-        places = self.places.survey()
-        self._ends = {place.part.key: place.part.end for place in places}
-        self.writer.begin(_opened(places))
-        waited = 0.0
-        seen: dict[str, int] = {}
-        while not self.result.stopped:
-            due = list(fresh(places, self._done))
-            free = [place for place in due if self.places.free(place)]
-            held = [place for place in due if place not in free and not self._passed(place)]
-            if free:
-                self._some_parts(self._chosen(free, places))
-                waited, seen = 0.0, {}
-            elif held:
-                # who is silent may be no more: that is waited for, unless there is no patience at all
-                if waited >= self.patience and (
-                    not self.patience or all(_moves(place, seen) for place in held)
-                ):
-                    self.result.left += [_left(place) for place in held]
-                    return
-                if not waited:
-                    self.waiting(held)
-                for place in held:
-                    seen.setdefault(place.part.key, _version(place))
-                time.sleep(LOOK_AGAIN)
-                waited += LOOK_AGAIN
-                self.result.stopped = self.stop()
-            else:
-                return
-            places = self.places.survey()
-
-    def _passed(self, place: Place) -> bool:
-        """Whether another sweep has swept what was there when this one began."""
-        return place.number >= self._ends.get(place.part.key, place.part.end)
-
-    def _chosen(self, free: list[Place], places: Sequence[Place]) -> list[Place]:
-        """How many parts to take at once: few enough that others, who may come, find some too."""
-        others = {place.holder.id for place in places if place.holder} - {self.sweeper.worker.id}
-        random.shuffle(free)  # so that two sweeps do not reach for the same parts
-        return free[: max(1, len(free) // (2 * (len(others) + 1)))]
-
-    # some parts
-
-    def _some_parts(self, places: Sequence[Place]) -> None:
-        """Take parts, read them to their ends, let them go."""
-        if any(place.holder for place in places):
-            self.writer.forget()  # what another had begun may be counted already
-        held = {one.key: one for one in self.places.take(places)}
-        if not held:
-            return
-        try:
-            self._read(held)
-        except BaseException:
-            self._let_go(held)
-            raise
-
-    def _read(self, held: dict[str, Held]) -> None:
-        began = timestamp(self.sweeper.clock())
-        start = self.store.join(one.position for one in held.values() if one.position)
-        position = start
-        choice, since = self._choice(held)
-        for batch in self.store.feed(
-            start, limit=self.sweeper.batch, parts=list(held), narrow=choice.narrow, since=since
-        ):
-            position = batch.position
-            if batch.notes:  # the store was set back: events come again that were swept before
-                for one in held.values():
-                    one.again = one.back = True
-            mine = held.get(batch.part) or (next(iter(held.values()), None) if not batch.events else None)
-            if mine is not None:
-                try:
-                    self._one_batch(batch, mine, choice)
-                except LostError as error:
-                    self._lost(held, mine, error)
-            self.progress(len(batch.events) + batch.passed)
-            if self.stop():
-                self.result.stopped = True
-            if self.result.stopped or not held:
-                break
-        if not self.result.stopped:
-            self._done.update(held)
-        self._close(held, self.store.split(position), began)
-
-    def _choice(self, held: Mapping[str, Held]) -> tuple[Choice, datetime | None]:
-        """The plan for these parts, and from when on events are wanted in all of them."""
-        begins = {str(one.replay["since"]) if one.replay else "" for one in held.values()}
-        if len(begins) > 1:  # what is passed over could not be counted for each part
-            return Choice(Plan.STREAM, "parts are read from different times", 0.0, None), None
-        since = moment(text) if (text := begins.pop()) else None
-        choice = self.sweeper.choose(sum(one.place.part.waiting for one in held.values()))
-        return choice, since
-
-    def _close(self, held: dict[str, Held], reached: Mapping[str, Position], began: str) -> None:
-        """Let go of parts, with how far they were read."""
-        for one in list(held.values()):
-            try:
-                if one.key not in reached:
-                    if one.position is not None or one.place.part.gone:
-                        one.drop()
-                    else:
-                        one.release()
-                    continue
-                one.move(reached[one.key])
-                whole = self.store.reached(reached[one.key]).number >= one.place.part.end
-                if whole and not self.result.stopped:
-                    one.release(replay=None, caught_up=began)
-                else:
-                    one.release()
-                    if not self.result.stopped:
-                        self._unreadable.add(one.key)
-                        self.result.left.append(_left(one.place, "cannot be read now"))
-            except LostError as error:
-                self._lost(held, one, error)
-        held.clear()
-
-    def _let_go(self, held: Mapping[str, Held]) -> None:
-        """After a failure: others need not wait for the lease, if the store can still be told."""
-        for one in held.values():
-            try:
-                one.let_go()
-            except SocError:
-                return
-
-    def _lost(self, held: dict[str, Held], one: Held, error: LostError) -> None:
-        del held[one.key]
-        self._done.add(one.key)
-        self.result.left.append(Left(one.place.part.name, 0, error.theirs, "taken over"))
-
-    # a batch
-
-    def _one_batch(self, batch: FeedBatch, held: Held, choice: Choice) -> None:
-        sweeper, result = self.sweeper, self.result
-        events = _wanted(held.replay, batch.events)
-        tally = self._tally(held)
-        for note in (*batch.notes, *batch.remarks):
-            tally.note(note, _now())
-            result.notes.append(note)
-        opened = Counter(self.writer.opened)
-        hits = sweeper.match(events, tally, result, held.beat, whole=choice.plan is Plan.STREAM)
-        written = sweeper.write(hits, held, tally, result)
-        seen = len(events) + batch.passed
-        tally.events += seen
-        for plans in (tally.plans, result.plans):
-            plans[choice.plan.value] = plans.get(choice.plan.value, 0) + seen
-        moved = self.store.split(batch.position).get(held.key)
-        if moved is not None:
-            if not (held.replay and held.replay["since"]):
-                tally.saw(_span(self.store, held.position, moved))
-            held.move(moved)
-        held.commit(
-            ledger=tally.body(),
-            opened=self._opened(held, Counter(self.writer.opened) - opened),
-            ruleset=sweeper.ruleset,
-            commit=sweeper.commit,
-            rules=len(sweeper.rules),
-            swept_at=timestamp(_now()),
-        )
-        result.alerts.add(written)
-        result.events += seen
-        result.hits += len(hits)
-        result.batches += 1
-
-    def _tally(self, held: Held) -> Tally:
-        """The tally to go on with; one of another day or rule set is put away first."""
-        sweeper, day = self.sweeper, _day()
-        part = "" if held.key == WHOLE else held.key
-        known = held.body["ledger"]
-        if known:
-            tally = Tally.load(known)
-            if (tally.day, tally.ruleset) == (day, sweeper.ruleset):
-                return tally.copy()
-            if not sweeper.dry_run:
-                ledger.flush(self.store, tally)
-        id_ = ledger.tally_id(day, sweeper.ruleset, sweeper.name, part)
-        there = self.store.read(ledger.LEDGER, id_)
-        if there:
-            return Tally.load(there.body)  # back to a rule set that ran earlier today
-        return Tally(day, sweeper.ruleset, sweeper.name, part=part)
-
-    def _opened(self, held: Held, new: Mapping[str, int]) -> dict[str, Any]:
-        """How many alerts each rule has opened in this hour, of events of this part."""
-        known = held.body["opened"]
-        before = known["rules"] if known and known["hour"] == _hour() else {}
-        return {"hour": _hour(), "rules": {r: before.get(r, 0) + new.get(r, 0) for r in {*before, *new}}}
-
-    def watermark(self, places: Sequence[Place]) -> str:
-        """Up to which time everything that had come was swept, by whomever; "" when that is not known.
-
-        A part that another sweep has not caught up with holds it back; one that cannot be read does not.
-        """
-        now = timestamp(self.sweeper.clock())
-        times = [now]
-        for place in places:
-            read = not place.due or (self.sweeper.dry_run and place.part.key in self._done)
-            if not read and place.part.key not in self._unreadable:
-                times.append(place.caught_up)
-        return min(times)
-
-
 def _staged(staged: Staged, tally: Tally, result: SweepResult) -> list[Hit]:
     """Note what a stage did; the hits that it leaves."""
     result.alerts.add(staged.written)
@@ -592,42 +316,6 @@ def _loud(hits: Sequence[Hit], result: SweepResult) -> list[Hit]:
     loud = [hit for hit in hits if hit.rule.mode != "shadow"]
     result.shadow += len(hits) - len(loud)
     return loud
-
-
-def _wanted(replay: Mapping[str, Any] | None, events: list[StoredEvent]) -> list[StoredEvent]:
-    """The events that a reading is about."""
-    since = replay["since"] if replay else ""
-    return [e for e in events if str(e.event.get("@timestamp", "")) >= since] if since else events
-
-
-def _span(store: Store, before: Position | None, after: Position) -> Span:
-    """The events between two positions of a part."""
-    start = store.reached(before or store.beginning())
-    history, end = store.reached(after)
-    return Span(history, start.number if start.history in ("", history) else FIRST, end)
-
-
-def _opened(places: Iterable[Place]) -> dict[str, int]:
-    """How many alerts each rule has opened in this hour, which bounds them (see `MAX_OPENED`)."""
-    total: Counter[str] = Counter()
-    for place in places:
-        known = place.document.body.get("opened") if place.document else None
-        if known and known["hour"] == _hour():
-            total.update(known["rules"])
-    return dict(total)
-
-
-def _version(place: Place) -> int:
-    return place.document.version if place.document else 0
-
-
-def _moves(place: Place, seen: Mapping[str, int]) -> bool:
-    """Whether whoever holds a part has shown itself since it was first waited for."""
-    return seen.get(place.part.key, _version(place)) != _version(place)
-
-
-def _left(place: Place, why: str = "another sweep is at work on it") -> Left:
-    return Left(place.part.name, place.part.waiting, str(place.holder or ""), why)
 
 
 def sweep(
@@ -695,14 +383,6 @@ def keep_sweeping(
             trouble(error)
         if stop(max(0.0, every - (time.monotonic() - began))):
             return
-
-
-def _hour() -> str:
-    return _now().strftime("%Y-%m-%dT%H")
-
-
-def _day() -> str:
-    return _now().strftime("%Y-%m-%d")
 
 
 def _now() -> datetime:

@@ -91,7 +91,7 @@ def _status(store: Store, root: Document, workers: list[dict[str, Any]]) -> Swee
     looker = Places(store, root.id, Worker.here(), dry_run=True)
     looker.open(None, "")
     places = looker.survey()
-    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    today = ledger.today()
     read = [place.document.body for place in places if place.document]
     tallies = [Tally.load(body["ledger"]) for body in read if body.get("ledger")]
     if root.body.get("ledger"):

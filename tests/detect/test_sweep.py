@@ -364,7 +364,7 @@ class TestOverflow:
 
     def test_bound_holds_over_many_sweeps(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         """A sweep every minute does not open two hundred alerts every minute; the next hour begins anew."""
-        from soc.detect import sweep as module
+        from soc.detect import sweep_parts as module
 
         monkeypatch.setattr(module, "_hour", lambda: "2026-03-02T07")
         for turn in range(4):
