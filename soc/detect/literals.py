@@ -22,6 +22,16 @@ _CLASSES = frozenset("dDwWsS")
 _CONTROL = {"t": "\t", "n": "\n", "r": "\r"}
 
 
+_PLAIN_GROUP = re.compile(r"\((?:\?(?:[ims]*:|P?<[A-Za-z_]\w*>)|(?![?*]))")
+"""The opening of a group that only holds its content together, with or without a name."""
+
+_WORTHWHILE = 3
+"""The least length of literals from within a group; shorter ones occur in most texts."""
+
+Choice = tuple[str, ...]
+"""Literals of which one must occur."""
+
+
 class _UnclearError(Exception):
     """The pattern holds something whose meaning is not certain here."""
 
@@ -35,8 +45,19 @@ def required(pattern: str) -> tuple[str, ...]:
         branches = _Scanner(pattern).branches()
     except (_UnclearError, IndexError):
         return ()
-    best = [max(literals, key=len, default="") for literals in branches]
-    return tuple(dict.fromkeys(best)) if all(text and text not in _COMMON for text in best) else ()
+    best = _one_of(branches)
+    return best if all(text not in _COMMON for text in best) else ()
+
+
+def _one_of(branches: list[list[Choice]]) -> Choice:
+    """What one of must occur where one of the branches is found; empty when that is not certain."""
+    best = [max(choices, key=_quality, default=()) for choices in branches]
+    return tuple(dict.fromkeys(text for choice in best for text in choice)) if all(best) else ()
+
+
+def _quality(choice: Choice) -> tuple[int, int]:
+    """How good it is to look for one of these: the shortest decides, then how few there are."""
+    return min(map(len, choice)), -len(choice)
 
 
 def longest_part(parts: tuple[str | None, ...]) -> str:
@@ -52,42 +73,63 @@ class _Scanner:
         self.text = pattern[flags.end() :] if flags else pattern
         self.at = 0
 
-    def branches(self) -> list[list[str]]:
-        """For each alternative at the top: its literals."""
-        out: list[list[str]] = [[]]
+    def branches(self, *, inner: bool = False) -> list[list[Choice]]:
+        """For each alternative at this level: the choices of literals of which one must occur.
+
+        `inner`: read only up to the parenthesis that closes this group.
+        """
+        out: list[list[Choice]] = [[]]
         run: list[str] = []
 
         def close() -> None:
             if run:
-                out[-1].append(fold("".join(run)))
+                out[-1].append((fold("".join(run)),))
                 run.clear()
 
         while self.at < len(self.text):
             char = self.text[self.at]
+            if inner and char == ")":
+                break
             if char == "|":
                 close()
                 out.append([])
                 self.at += 1
                 continue
-            plain = self._plain(char)
+            choice: Choice = ()
+            plain = None
+            if char == "(":
+                choice = self._group()
+            else:
+                plain = self._plain(char)
             optional, repeated = self._quantifier()
             if plain is not None and not optional:
                 run.append(plain)
             if plain is None or optional or repeated:
                 close()
+            if choice and not optional:
+                out[-1].append(choice)
         close()
         return out
+
+    def _group(self) -> Choice:
+        """Step over a group; what one of must occur in it."""
+        opening = _PLAIN_GROUP.match(self.text, self.at)
+        if opening is None:
+            self._skip_group()
+            return ()
+        self.at = opening.end()
+        choice = _one_of(self.branches(inner=True))
+        if self.text[self.at] != ")":
+            raise _UnclearError
+        self.at += 1
+        return choice if all(len(text) >= _WORTHWHILE for text in choice) else ()
 
     def _plain(self, char: str) -> str | None:
         """Step over one item; its character when it is a plain ASCII one, None otherwise."""
         if char == "\\":
             return self._escape()
         if char == "[":
-            self._skip_class()
-            return None
-        if char == "(":
-            self._skip_group()
-            return None
+            return self._class()
         self.at += 1
         if char in ".^$":
             return None
@@ -130,6 +172,14 @@ class _Scanner:
         if self.text[self.at : self.at + 1] in {"*", "{"}:
             raise _UnclearError
         return optional, True
+
+    def _class(self) -> str | None:
+        """Step over a class; its letter when it is one letter in both cases."""
+        begin = self.at + 1
+        self._skip_class()
+        letters = self.text[begin : self.at - 1]
+        both = len(letters) == 2 and letters.isascii() and letters.isalpha() and letters[0] != letters[1]
+        return letters[0] if both and letters[0].lower() == letters[1].lower() else None
 
     def _skip_class(self) -> None:
         self.at += 1
