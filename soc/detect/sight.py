@@ -119,11 +119,14 @@ class Sight:
         A stream counts from its first `ENOUGH` events on.
         """
         streams = [s for s in self._streams.values() if s.events >= ENOUGH]
+        served: dict[Predicate, list[_Stream]] = {}  # thousands of rules have a hundred log sources
         out = {}
         for rule in rules:
             if rule.blind or not rule.runnable:
                 continue
-            mine = [s for s in streams if could(rule.source, s.facts, s.fields)]
+            mine = served.get(rule.source)
+            if mine is None:
+                mine = served[rule.source] = [s for s in streams if could(rule.source, s.facts, s.fields)]
             if mine and not any(could(rule.predicate, s.facts, s.fields) for s in mine):
                 absent = sorted(set(rule.fields).difference(*(s.fields for s in mine)))
                 where = sorted({str(s.facts.get("event.dataset", "events without a dataset")) for s in mine})

@@ -132,17 +132,14 @@ class SweepJob:
         return estimate(self.store, self.rules.rules, start)
 
     def _load(self, *, first: bool = False) -> Ruleset:
-        from soc.detect.ruleset import load_rules, ruleset_for
+        from soc.detect.ruleset import declared_for, load_rules, ruleset_for
 
         if self._published:
             rules = self._published.begin() if first else self._published.load()
         elif self.folders:
-            from soc.collect.collector import collectors_for
-            from soc.detect.logsources import declared_by
-
             rules = load_rules(
                 self.folders,
-                declared=declared_by(collectors_for(self.config)),
+                declared=declared_for(self.config),
                 placeholders=self.config.placeholders,
             )
         else:
