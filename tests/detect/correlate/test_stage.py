@@ -471,6 +471,61 @@ def test_another_sweeper_in_between_changes_nothing(tmp_path: Path) -> None:
             assert len(list(other.find("alert"))) == 1
 
 
+class Shared(EmbeddedStore):
+    """A store in which another sweeper is at work just before some of the writes."""
+
+    turns: Any = None
+    other: Any = None
+    busy = False
+
+    def write(self, writes: Sequence[Write]) -> list[Document | VersionConflictError]:
+        """As usual, after the other one where it is its turn."""
+        if self.turns and not self.busy and writes and writes[0].kind != "position":
+            self.busy = True
+            if self.turns.pop():
+                self.other()
+            self.busy = False
+        return super().write(writes)
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_two_sweepers_at_once_end_as_one_alone(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Each takes batches in between any two writes of the other, the same ones or others."""
+    folder = tmp_path_factory.mktemp("shared")
+    chain = "type: temporal_ordered\nrules: [many, good]\ngroup-by: [source.ip]\ntimespan: 20m"
+    found = loaded(
+        folder, BASE, GOOD, correlation(MANY + "generate: true", 7, name="many"), correlation(chain, 8)
+    )
+    outcomes = {"failure": found[0], "success": found[1]}
+    made = []
+    for n in range(data.draw(st.integers(2, 20))):
+        outcome = data.draw(st.sampled_from(["failure", "failure", "failure", "success"]))
+        e = signed_in(data.draw(st.integers(0, 50)) * 60, outcome)
+        made.append(Hit(outcomes[outcome], f"e{n}", e, micros(e["@timestamp"])))
+    size = data.draw(st.integers(1, 6))
+    batches = [made[start : start + size] for start in range(0, len(made), size)]
+    ends = []
+    for shared in (False, True):
+        store = Shared.open(StoreSettings(target=str(folder / f"s{shared}")))
+        assert isinstance(store, Shared)
+        with store:
+            append(store, {hit.id: hit.event for hit in made})
+            stage, other = CorrelationStage(store, found), CorrelationStage(store, found)
+            stage.begin()
+            other.begin()
+            if shared:
+                theirs = data.draw(st.lists(st.sampled_from(batches), max_size=8))
+                store.turns = data.draw(st.lists(st.booleans(), min_size=10, max_size=40))
+                store.other = lambda o=other, t=theirs: t and o.take(t.pop(), replay=False)
+            for batch in batches:
+                stage.take(batch, replay=False)
+            ends.append(state_of(store))
+    assert ends[0] == ends[1]
+
+
 def test_hostile_values_do_not_stop_a_sweep(tmp_path: Path, store: Store) -> None:
     """Huge numbers, long texts, lists, text that is no number: counted within bounds, or not at all."""
     sums = MANY.replace("event_count", "value_sum").replace("gte: 3", "gte: 3, field: source.bytes")
