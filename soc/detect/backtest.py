@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from soc.detect.correlate.offline import Offline
 from soc.detect.grouping import group_key, group_of, micros, time_text, window_of
 from soc.detect.matcher import Match, Matcher
 from soc.detect.plan import Choice, Plan, choose
@@ -26,6 +27,7 @@ from soc.event import moment, timestamp
 
 if TYPE_CHECKING:
     from soc.collect.collector import Collectors, Context
+    from soc.detect.correlate.alerts import Raised
     from soc.detect.rule import Rule
     from soc.errors import Problem
     from soc.event import Event
@@ -68,7 +70,9 @@ class Effort:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one rule would have done. `days`: hits by day (UTC); `spans`: times of hits by group."""
+    """What one rule would have done. `days`: hits by day (UTC); `spans`: times of hits by group; `bursts`: of
+    a correlation, each with its first and last time; `quiet`: it is there for a correlation, without alerts.
+    """
 
     rule: Rule
     hits: int = 0
@@ -77,6 +81,8 @@ class Outcome:
     days: Counter[str] = field(default_factory=Counter)
     entities: Counter[str] = field(default_factory=Counter)
     spans: dict[str, array[int]] = field(default_factory=dict)
+    bursts: list[tuple[int, int]] = field(default_factory=list)
+    quiet: bool = False
 
     def take(self, event: Event) -> None:
         """Count a hit."""
@@ -87,15 +93,26 @@ class Outcome:
         self.entities[", ".join(value for value in group.values() if value)] += 1
         self.spans.setdefault(group_key(self.rule.id, group), array("q")).append(at)
 
+    def take_burst(self, burst: Raised) -> None:
+        """Count a burst of a correlation; all of its events on the day on which it began."""
+        self.hits += burst.count
+        self.days[time_text(burst.first)[:10]] += burst.count
+        self.entities[", ".join(value for value in burst.group.values() if value)] += burst.count
+        self.bursts.append((burst.first, burst.last))
+
     @property
     def alerts(self) -> int:
         """How many alerts a sweep makes of the hits."""
+        if self.rule.definition or self.quiet:
+            return len(self.bursts)
         window = window_of(self.rule)
         return sum(_bursts(times, window) for times in self.spans.values())
 
     @property
     def bounds(self) -> tuple[str, str]:
         """Times of the first and the last hit; empty without one."""
+        if self.bursts:
+            return time_text(min(self.bursts)[0]), time_text(max(last for _, last in self.bursts))
         if not self.spans:
             return "", ""
         return (
@@ -230,12 +247,11 @@ def _hours(minutes: float) -> str:
 
 
 def decidable(rules: Iterable[Rule]) -> tuple[list[Rule], list[str]]:
-    """The rules that can be decided on single events, and what is left out, in words."""
+    """The rules that can be decided on events alone, and what is left out, in words."""
     found = list(rules)
-    kept = [rule for rule in found if rule.runnable and not rule.beyond]
+    kept = [rule for rule in found if (rule.runnable and not rule.beyond) or _correlates(rule)]
     left = []
     for what, some in (
-        ("correlations, which need the hits of others", [r for r in found if r.correlation is not None]),
         ("rules that ask what the store remembers", [r for r in found if r.runnable and r.beyond]),
         ("rules that cannot be decided", [r for r in found if r.undecidable]),
         ("rules that are switched off", [r for r in found if r.off and not r.undecidable]),
@@ -243,6 +259,19 @@ def decidable(rules: Iterable[Rule]) -> tuple[list[Rule], list[str]]:
         if some:
             left.append(f"{len(some)} {what}, left out")
     return kept, left
+
+
+def _correlates(rule: Rule) -> bool:
+    return rule.definition is not None and not rule.off
+
+
+def _prepared(kept: Sequence[Rule]) -> tuple[dict[str, Outcome], Offline]:
+    """Outcomes of rules by id, also of those that only correlations among them refer to; and those."""
+    offline = Offline(kept)
+    outcomes = {
+        rule.id: Outcome(rule, blind=rule.blind, quiet=offline.is_quiet(rule.id)) for rule in offline.rules
+    }
+    return outcomes, offline
 
 
 def backtest(
@@ -258,20 +287,23 @@ def backtest(
     """What the rules would have found in a store between two moments of event time."""
     begun = time.monotonic()
     kept, left = decidable(rules)
-    outcomes = {rule.id: Outcome(rule, blind=rule.blind) for rule in kept}
-    result = Backtest(list(outcomes.values()), effort or effort_of(store), since, until, left_out=left)
-    matcher = Matcher(kept)
+    outcomes, offline = _prepared(kept)
+    listed = [outcomes[rule.id] for rule in kept]
+    result = Backtest(listed, effort or effort_of(store), since, until, left_out=left)
+    matcher = Matcher([rule for rule in offline.rules if rule.runnable and not rule.beyond])
     total = sum(part.waiting for part in store.parts(store.beginning()))
     choice = choose(store, matcher.rules, total, wanted=plan, since=since, until=until)
     result.choice = choice
     sight = Sight(store)
     streaming = choice.plan is Plan.STREAM
     for batch in store.feed(store.beginning(), limit=BATCH, narrow=choice.narrow, since=since, until=until):
-        _match(matcher.match, (e.event for e in batch.events), outcomes, sight if streaming else None)
+        events = (e.event for e in batch.events)
+        _match(matcher.match, events, outcomes, sight if streaming else None, offline)
         result.read += len(batch.events)
         result.events += len(batch.events) + batch.passed
         result.notes += batch.notes
         progress(result.events, total)
+    _correlate(offline, outcomes, until)
     # a rule that found something is not blind
     silent = [rule for rule in matcher.rules if not outcomes[rule.id].hits]
     if not streaming:
@@ -287,16 +319,26 @@ def _match(
     events: Iterable[Event],
     outcomes: Mapping[str, Outcome],
     sight: Sight | None,
+    offline: Offline,
 ) -> None:
     for event in events:
         if sight is not None:
             sight.note(event)
+        again = False
         for found in match(event):
             outcome = outcomes[found.rule.id]
             if found.verdict is Verdict.TRUE:
                 outcome.take(event)
+                offline.take(found.rule.id, event, again=again)
+                again = True
             else:
                 outcome.undecided += 1
+
+
+def _correlate(offline: Offline, outcomes: Mapping[str, Outcome], until: datetime | None) -> None:
+    """What the correlations make of the hits; what did not happen is decided at the end of the span."""
+    for found in offline.bursts(timestamp(until or datetime.now(UTC))):
+        outcomes[found.rule.id].take_burst(found.raised)
 
 
 def _sample(
@@ -345,22 +387,25 @@ def backtest_files(
 
     begun = time.monotonic()
     kept, left = decidable(rules)
+    outcomes, offline = _prepared(kept)
     result = Backtest(
-        [Outcome(rule, blind=rule.blind) for rule in kept],
+        [outcomes[rule.id] for rule in kept],
         effort or Effort(MINUTES, ASSUMED),
         since,
         until,
         choice=Choice(Plan.STREAM, "files are read once", 0.0, None),
         left_out=left,
     )
-    outcomes = {outcome.rule.id: outcome for outcome in result.outcomes}
-    matcher = _Counting(kept, outcomes, since, until)
+    decided = [rule for rule in offline.rules if rule.runnable and not rule.beyond]
+    matcher = _Counting(decided, outcomes, since, until, offline)
     scanner = Scanner(matcher, collectors, context)
     sources, result.problems = inputs(files)
     for number, source in enumerate(sources, 1):
         for _ in scanner.scan(source):
             pass  # the matcher counts, and gives nothing on
         progress(number, len(sources))
+    for found in offline.bursts(scanner.tally.newest):
+        outcomes[found.rule.id].take_burst(found.raised)
     result.events = result.read = matcher.events
     result.problems += scanner.tally.problems
     result.notes += scanner.tally.remarks
@@ -378,8 +423,10 @@ class _Counting(Matcher):
         outcomes: Mapping[str, Outcome],
         since: datetime | None,
         until: datetime | None,
+        offline: Offline,
     ) -> None:
         super().__init__(rules)
+        self._offline = offline
         self.sight = Sight(None)
         self.events = 0
         self._outcomes = outcomes
@@ -391,7 +438,7 @@ class _Counting(Matcher):
         at = str(event.get("@timestamp", ""))
         if at >= self._since and (not self._until or at < self._until):
             self.events += 1
-            _match(super().match, (dict(event),), self._outcomes, self.sight)
+            _match(super().match, (dict(event),), self._outcomes, self.sight, self._offline)
         return ()
 
 

@@ -101,7 +101,7 @@ class Offline:
         self._router = Router(self.rules, [rule.id for rule in rules])
         self._pending: dict[str, Pending] = {}
         self._places: dict[str, _Place] = {}
-        self._newest = 0
+        self._newest = self._count = 0
         self._last: tuple[_Place, Event] | None = None
         # the events of rules at the bottom of correlations of correlations
         nested = [rule for rule in self._router.correlations.values() if rule.id in self._router.referenced]
@@ -117,23 +117,31 @@ class Offline:
         """Take down the hits that correlations ask for; what comes back are those that stand for
         themselves."""
         for hit in hits:
-            if hit.rule.id in self._router.referenced:
-                self._take(hit)
-            if hit.rule.id not in self._router.quiet:
+            place = _Place(hit.path, hit.record)
+            # the hits of one event follow each other; records of several events are told apart
+            again = self._last is not None and self._last[0] == place and self._last[1] == hit.event
+            self._last = (place, hit.event)
+            self.take(hit.rule.id, hit.event, again=again, place=place)
+            if not self.is_quiet(hit.rule.id):
                 yield hit
 
-    def _take(self, hit: Hit) -> None:
-        place = _Place(hit.path, hit.record)
-        # the hits of one event follow each other; records of several events are told apart
-        again = self._last is not None and self._last[0] == place and self._last[1] == hit.event
-        self._last = (place, hit.event)
-        id_ = str(len(self._places) - 1 if again and self._places else len(self._places)).rjust(12, "0")
-        self._places[id_] = place
-        time = micros(hit.event.get("@timestamp"))
+    def is_quiet(self, rule_id: str) -> bool:
+        """Whether hits of a rule are there for correlations alone."""
+        return rule_id in self._router.quiet
+
+    def take(self, rule_id: str, event: Event, *, again: bool, place: _Place | None = None) -> None:
+        """Take down a hit; `again`: it is of the same event as the one before."""
+        self._count += not again
+        if rule_id not in self._router.referenced:
+            return
+        id_ = f"{self._count:012}"
+        if place is not None:
+            self._places[id_] = place
+        time = micros(event.get("@timestamp"))
         self._newest = max(self._newest, time)
-        if hit.rule.id in self._wanted:
-            self._events[id_] = hit.event
-        found = Found(hit.rule.id, hit.rule.id, id_, hit.event, time)
+        if rule_id in self._wanted:
+            self._events[id_] = event
+        found = Found(rule_id, rule_id, id_, event, time)
         self._router.route([found], self._pending, self.homeless)
 
     def bursts(self, newest: str | None) -> Iterator[Correlated]:
@@ -158,4 +166,5 @@ class Offline:
         if one.rule.id not in self._router.quiet:
             for burst in state.bursts:
                 raised = raised_of(one.rule, state, burst, 0)
-                yield Correlated(raised, [self._places[id_] for id_ in raised.events])
+                places = [self._places[id_] for id_ in raised.events if id_ in self._places]
+                yield Correlated(raised, places)
