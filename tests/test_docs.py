@@ -52,6 +52,13 @@ def test_every_command_in_the_documentation_exists(page: str, line: str) -> None
             assert word.partition("=")[0] in known, f"{page}: {word} in: {line}"
 
 
+def test_no_page_holds_the_marks_of_a_merge() -> None:
+    """Two people wrote on one page at once, and the marks of the conflict went out with it."""
+    marks = re.compile(r"^(<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
+    pages = [*PAGES, ROOT / "CHANGELOG.md"]
+    assert [page.name for page in pages if marks.search(page.read_text(encoding="utf-8"))] == []
+
+
 def test_every_link_between_pages_leads_somewhere() -> None:
     """Relative links point at files that are there."""
     link = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
