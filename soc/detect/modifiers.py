@@ -36,6 +36,7 @@ from soc.detect.values import (
     split_wildcards,
     unfit,
 )
+from soc.event import normalise
 
 MAX_EXPANDED = 10_000
 """Values that one value may turn into: five dashes in each of six places are 15,625."""
@@ -379,4 +380,4 @@ def _expression(raw: Any, modifiers: Sequence[str]) -> Pattern:
         )
     if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
         raise unfit("re", read(raw))
-    return Pattern(canonical(raw))
+    return Pattern(normalise(canonical(raw)))

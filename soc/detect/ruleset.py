@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from soc.config import Config
     from soc.detect import sigma
 
-MEANING = 2
+MEANING = 3
 """Raised when the compiler gives the same rule another meaning: part of each rule's version."""
 
 ID_SPACE = uuid.UUID("8f7c1d0e-52f3-5c4b-9d0a-6f1e7a3b2c11")

@@ -13,6 +13,7 @@ from typing import Any
 from soc.detect import regex as rx
 from soc.detect.predicate import And, Not, Op, Or, Predicate, Test
 from soc.detect.text import canonical
+from soc.event import normalise
 
 
 class ValueProblem(Exception):  # noqa: N818 - it becomes a Problem, with the place that the caller knows
@@ -129,7 +130,7 @@ Value = Text | Pattern | Reference | Comparison | TimePart | Network | Presence 
 
 
 def read(raw: Any) -> Value:
-    """A value as it stands in the YAML of a rule."""
+    """A value as it stands in the YAML of a rule; text is composed (NFC), as that of events is."""
     if raw is None:
         return Absent()
     if isinstance(raw, bool):
@@ -137,7 +138,7 @@ def read(raw: Any) -> Value:
     if isinstance(raw, (int, float)):
         return Number(raw)
     if isinstance(raw, str):
-        return Text(split_wildcards(raw))
+        return Text(split_wildcards(normalise(raw)))
     raise ValueProblem("value", f"a value is expected here, not a {type(raw).__name__}")
 
 

@@ -89,6 +89,8 @@ CASES: list[tuple[str, Any, list[Any], list[Any]]] = [
     ("f|cased|contains|all", ["A", "b"], ["bA"], ["ab", "AB"]),
     ("f|cased|windash|contains", " -Enc", ["x /Enc", "x -Enc"], ["x -enc"]),
     ("f|base64|cased", "foo", [b64("foo")], [b64("foo").upper()]),
+    ("f|cased", "Nguye\u0302\u0303n", ["Nguyễn"], ["nguyễn"]),
+    ("f|re", "^Nguye\u0302\u0303n$", ["Nguyễn"], ["nguyễn"]),
     # regular expressions (tests/detect/test_pcre.py says what a pattern means)
     ("f|re", "a.c", ["xabcx"], ["ABC", "a\nc"]),
     ("f|re", [r"^a\d+$", "b{2}"], ["a12", "xbbx"], ["a", "b"]),
