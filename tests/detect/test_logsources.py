@@ -123,3 +123,25 @@ def test_declarations_are_kept_until_a_collector_changes(
     assert declared_in([folder], cache) != first
     (folder / "nginx.yml").unlink()
     assert declared_in([folder], cache) == []
+
+
+@pytest.mark.parametrize(
+    ("logsource", "event"),
+    [
+        (Logsource("", "linux", "sshd"), {"event.dataset": "system.auth", "process.name": "sshd"}),
+        (Logsource("", "linux", "sudo"), {"event.dataset": "system.auth", "process.name": "sudo"}),
+        (Logsource("", "linux", "cron"), {"event.dataset": "system.syslog", "process.name": "CRON"}),
+        (Logsource("", "linux", "auditd"), {"event.dataset": "auditd.log"}),
+        (Logsource("webserver", "", ""), {"event.dataset": "nginx.access"}),
+        (Logsource("", "zeek", "conn"), {"event.dataset": "zeek.connection"}),
+        (Logsource("dns", "", ""), {"event.dataset": "suricata.eve", "dns.question.name": "example.net"}),
+        (Logsource("process_creation", "windows", ""), {"winlog.channel": "Security", "event.code": "4688"}),
+        (Logsource("", "windows", "security"), {"winlog.channel": "Security"}),
+    ],
+    ids=str,
+)
+def test_what_beats_call_the_same_logs_belongs_to_the_same_sources(
+    logsource: Logsource, event: dict[str, str], shipped: Logsources
+) -> None:
+    """Filebeat, Winlogbeat and Elastic Agent name datasets their own way; rules look at them all the same."""
+    assert matches(shipped.condition(logsource)[0], event)
