@@ -134,8 +134,9 @@ class Sweeper:
         self._matcher: Matcher = Matcher([*self.rules, *companions(self.rules)])
         self._hidden = Hidden(self.rules)
         self.clock = clock or _now
+        scope = "" if name == NAME else name
         self.stages: list[Stage] = [
-            *stages_for(store, self.rules, register=register, dry_run=dry_run, keep=keep),
+            *stages_for(store, self.rules, register=register, dry_run=dry_run, keep=keep, scope=scope),
             *stages_of_correlations(store, rules, register=register, dry_run=dry_run, clock=self.clock),
             *stages,
         ]

@@ -99,10 +99,13 @@ class _Shard:
 class NewTerms:
     """The evaluator of `soc.new_term` for one rule."""
 
-    def __init__(self, store: Store, rule: Rule, wanted: NewTerm, *, dry_run: bool = False) -> None:
+    def __init__(
+        self, store: Store, rule: Rule, wanted: NewTerm, *, dry_run: bool = False, scope: str = ""
+    ) -> None:
+        """`scope`: tells the memory of one sweep from that of another over the same events."""
         self.wanted = wanted
         # another question has another memory; another title or level goes on with the same
-        asked = digest(rule.id, *wanted.fields, str(wanted.within)).hex()
+        asked = digest(scope, rule.id, *wanted.fields, str(wanted.within)).hex()
         self._memory = Memory(store, f"new_term:{asked}", dry_run=dry_run)
         self._late = self._forgotten = 0
         self._notes: list[str] = []

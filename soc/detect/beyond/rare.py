@@ -34,10 +34,13 @@ World = dict[str, Any]
 class RareValues:
     """The evaluator of `soc.rare` for one rule."""
 
-    def __init__(self, store: Store, rule: Rule, wanted: Rare, *, dry_run: bool = False) -> None:
+    def __init__(
+        self, store: Store, rule: Rule, wanted: Rare, *, dry_run: bool = False, scope: str = ""
+    ) -> None:
+        """`scope`: tells the memory of one sweep from that of another over the same events."""
         self.wanted = wanted
         self._days = wanted.over // DAY
-        asked = digest(rule.id, wanted.field, *wanted.per).hex()
+        asked = digest(scope, rule.id, wanted.field, *wanted.per).hex()
         self._memory = Memory(store, f"rare:{asked}", dry_run=dry_run)
         self._dropped = self._forgotten = 0
 

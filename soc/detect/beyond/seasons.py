@@ -49,11 +49,14 @@ to which flat lines were looked for, `samples` ids by hour, `turn` how often it 
 class Seasons:
     """The evaluator of `soc.spike` and `soc.flat` for one rule."""
 
-    def __init__(self, store: Store, rule: Rule, wanted: Spike | Flat, *, dry_run: bool = False) -> None:
+    def __init__(
+        self, store: Store, rule: Rule, wanted: Spike | Flat, *, dry_run: bool = False, scope: str = ""
+    ) -> None:
+        """`scope`: tells the memory of one sweep from that of another over the same events."""
         self.rule = rule
         self.wanted = wanted
         self._flat = isinstance(wanted, Flat)
-        asked = digest(rule.id, wanted.KEY, wanted.sum, *wanted.per).hex()
+        asked = digest(scope, rule.id, wanted.KEY, wanted.sum, *wanted.per).hex()
         self._memory = Memory(store, f"seasons:{asked}", dry_run=dry_run)
         self._notes: list[str] = []
         self._inexact = 0

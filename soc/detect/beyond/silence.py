@@ -132,10 +132,13 @@ class Hours:
 class Silences:
     """The evaluator of `soc.silence` for one rule."""
 
-    def __init__(self, store: Store, rule: Rule, wanted: Silence, *, dry_run: bool = False) -> None:
+    def __init__(
+        self, store: Store, rule: Rule, wanted: Silence, *, dry_run: bool = False, scope: str = ""
+    ) -> None:
+        """`scope`: tells the memory of one sweep from that of another over the same events."""
         self.rule = rule
         self.wanted = wanted
-        asked = digest(rule.id, str(wanted.limit), *wanted.per).hex()
+        asked = digest(scope, rule.id, str(wanted.limit), *wanted.per).hex()
         self._memory = Memory(store, f"silence:{asked}", dry_run=dry_run)
         self._apart = wanted.limit or MINUTE
         self._notes: list[str] = []

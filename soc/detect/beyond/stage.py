@@ -93,11 +93,14 @@ class BeyondStage:
         register: Register | None = None,
         dry_run: bool = False,
         keep: bool = True,
+        scope: str = "",
     ) -> None:
-        """`keep`: whether the indicators are kept on disk for the next process."""
+        """`keep`: whether the indicators are kept on disk for the next process. `scope`: whose memory: sweeps
+        with positions of their own each see every event, and must not count it twice.
+        """
         self._rules = {rule.id: rule for rule in rules if rule.runnable and rule.beyond}
-        self._shared = Shared(store, dry_run=dry_run, keep=keep)
-        self._book = AlertBook(store, name="beyond", register=register, dry_run=dry_run)
+        self._shared = Shared(store, dry_run=dry_run, keep=keep, scope=scope)
+        self._book = AlertBook(store, name=f"beyond{scope}", register=register, dry_run=dry_run)
         self._evaluators = {id_: evaluator_of(self._shared, rule) for id_, rule in self._rules.items()}
 
     @property
@@ -147,9 +150,10 @@ class BeyondStage:
 class Shared:
     """What the evaluators of one stage have in common: the store, and the indicators known to it."""
 
-    def __init__(self, store: Store, *, dry_run: bool, keep: bool) -> None:
+    def __init__(self, store: Store, *, dry_run: bool, keep: bool, scope: str) -> None:
         self.store = store
         self.dry_run = dry_run
+        self.scope = scope
         self._keep = keep
         self._indicators: Indicators | None = None
 
@@ -179,7 +183,7 @@ def evaluator_of(shared: Shared, rule: Rule) -> Evaluator:
 def _new_term(shared: Shared, rule: Rule, extension: extensions.NewTerm) -> Evaluator:
     from soc.detect.beyond.new_term import NewTerms
 
-    return NewTerms(shared.store, rule, extension, dry_run=shared.dry_run)
+    return NewTerms(shared.store, rule, extension, dry_run=shared.dry_run, scope=shared.scope)
 
 
 def _indicator(shared: Shared, rule: Rule, extension: extensions.Indicator) -> Evaluator:  # noqa: ARG001 - as the others
@@ -191,19 +195,19 @@ def _indicator(shared: Shared, rule: Rule, extension: extensions.Indicator) -> E
 def _silence(shared: Shared, rule: Rule, extension: extensions.Silence) -> Evaluator:
     from soc.detect.beyond.silence import Silences
 
-    return Silences(shared.store, rule, extension, dry_run=shared.dry_run)
+    return Silences(shared.store, rule, extension, dry_run=shared.dry_run, scope=shared.scope)
 
 
 def _seasons(shared: Shared, rule: Rule, extension: extensions.Spike | extensions.Flat) -> Evaluator:
     from soc.detect.beyond.seasons import Seasons
 
-    return Seasons(shared.store, rule, extension, dry_run=shared.dry_run)
+    return Seasons(shared.store, rule, extension, dry_run=shared.dry_run, scope=shared.scope)
 
 
 def _rare(shared: Shared, rule: Rule, extension: extensions.Rare) -> Evaluator:
     from soc.detect.beyond.rare import RareValues
 
-    return RareValues(shared.store, rule, extension, dry_run=shared.dry_run)
+    return RareValues(shared.store, rule, extension, dry_run=shared.dry_run, scope=shared.scope)
 
 
 _MAKERS: Mapping[type, Callable[..., Evaluator]] = {
@@ -223,7 +227,8 @@ def stages_for(
     register: Register | None = None,
     dry_run: bool = False,
     keep: bool = True,
+    scope: str = "",
 ) -> list[BeyondStage]:
-    """The stage for the extensions of these rules; none when no rule has one."""
-    stage = BeyondStage(store, rules, register=register, dry_run=dry_run, keep=keep)
+    """The stage for the extensions of these rules; none when no rule has one. The rest as for the stage."""
+    stage = BeyondStage(store, rules, register=register, dry_run=dry_run, keep=keep, scope=scope)
     return [stage] if stage.rules else []

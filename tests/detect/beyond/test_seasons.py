@@ -212,3 +212,20 @@ def test_through_a_sweep(tmp_path: Path) -> None:
         again = Sweeper(store, [odd], clock=lambda: clock, keep=False).run(Start())
         assert again.hits == 0
         assert len(list(store.find("alert"))) == 1
+
+
+def test_two_sweeps_with_positions_of_their_own(tmp_path: Path) -> None:
+    """Each of them sees every event: both count it once, and what they tell of is one alert."""
+    setting = {"weeks": 1, "factor": 2, "at_least": 5}
+    odd = world.rule("odd", attributes={"soc.spike": setting})
+    with world.open_at(tmp_path / "store") as store:
+        world.append(store, {f"u{n}": world.event(n * 3600) for n in range(-1, WEEK)})
+        world.append(store, {f"s{n}": world.event(WEEK * 3600 + n) for n in range(20)})
+        clock = world.START + timedelta(weeks=1, minutes=5)
+        for name in ("sweep", "sweep-other"):
+            found = Sweeper(store, [odd], name=name, clock=lambda: clock, keep=False).run(Start())
+            assert found.hits == 1
+        assert [alert.body["count"] for alert in store.find("alert")] == [20]
+        counts = [g["counts"] for d in store.find("beyond") for g in d.body["groups"].values()]
+        assert len(counts) == 2
+        assert counts[0] == counts[1]
