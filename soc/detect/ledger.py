@@ -228,6 +228,9 @@ def note_run(store: Store, run: Tally, *, day: str, ruleset: str, position: str)
         tally.notes = [*tally.notes, *run.notes][-MAX_NOTES:]
         for rule, (matched, undecided) in run.rules.items():
             tally.count(rule, matched=matched, undecided=undecided)
+        tally.late += run.late
+        for rule, late in run.late_by.items():
+            tally.late_by[rule] = tally.late_by.get(rule, 0) + late
         (result,) = store.write([Write(LEDGER, id_, tally.body(), there.version if there else 0)])
         if not isinstance(result, VersionConflictError):
             return

@@ -192,10 +192,9 @@ class Sweeper:
         places = self._places.survey()
         self._places.end_replay(places)
         tally = Tally("", "", "", seconds=result.seconds, blind=result.blind)
-        # what was said once stays true when more has come since
-        self._watermark = max(self._watermark, "" if result.stopped else run.watermark(places))
-        watermark = "" if result.stopped else self._watermark
+        watermark = "" if result.stopped else run.watermark(places, self._watermark)
         if watermark:
+            self._watermark = watermark
             self._look_back(watermark, tally, result)
         if self.dry_run:
             return

@@ -292,10 +292,11 @@ class PartsRun:
         before = known["rules"] if known and known["hour"] == _hour() else {}
         return {"hour": _hour(), "rules": {r: before.get(r, 0) + new.get(r, 0) for r in {*before, *new}}}
 
-    def watermark(self, places: Sequence[Place]) -> str:
+    def watermark(self, places: Sequence[Place], before: str) -> str:
         """Up to which time everything that had come was swept, by whomever; "" when that is not known.
 
         A part that another sweep has not caught up with holds it back; one that cannot be read does not.
+        `before`: what was known last; it stays true when more has come since, but for a clock set back.
         """
         now = timestamp(self.sweeper.clock())
         times = [now]
@@ -303,7 +304,7 @@ class PartsRun:
             read = not place.due or (self.sweeper.dry_run and place.part.key in self._done)
             if not read and place.part.key not in self._unreadable:
                 times.append(place.caught_up)
-        return min(times)
+        return min(now, max(before, min(times)))
 
 
 def _wanted(replay: Mapping[str, Any] | None, events: list[StoredEvent]) -> list[StoredEvent]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -224,6 +224,16 @@ def test_watermark_waits_for_every_part(store: Parted) -> None:
     sweeper.run(patience=0)
     assert stage.watermarks == sorted(stage.watermarks)
     assert stage.watermarks[-1] > before
+
+
+def test_watermark_follows_a_clock_that_is_set_back(store: Parted) -> None:
+    """What was said when it was wrong does not hold for ever."""
+    stage = Told()
+    times = [START, START + timedelta(days=30), START + timedelta(hours=1)]
+    sweeper = Sweeper(store, RULES, stages=[stage], clock=lambda: times[len(stage.watermarks)])
+    for _ in times:
+        sweeper.run()
+    assert stage.watermarks == [micros(timestamp(time)) for time in times]
 
 
 class TestStart:
