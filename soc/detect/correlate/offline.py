@@ -108,11 +108,6 @@ class Offline:
         self._wanted = {base.id for rule in nested for base in bases_of(rule)}
         self._events: dict[str, Event] = {}
 
-    @property
-    def correlations(self) -> int:
-        """How many correlations are evaluated."""
-        return len(self._router.correlations)
-
     def through(self, hits: Iterable[Hit]) -> Iterator[Hit]:
         """Take down the hits that correlations ask for; what comes back are those that stand for
         themselves."""

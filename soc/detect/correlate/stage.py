@@ -6,12 +6,12 @@ again: what a state has taken is taken once, and drawing an alert again changes 
 may do this at once as well; who meets a newer state reads it and takes what is left.
 
 Kinds of documents: `correlation_state` and, for conditions that time alone decides, `correlation_watch`, one
-for each group; `correlation_hits`, the pages of groups with many hits.
+for each group; `correlation_hits`, the pages of groups with many hits; `correlation_upkeep`, when groups were
+last looked through for those that nothing can change any more.
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,14 +37,15 @@ if TYPE_CHECKING:
     from soc.respond.register import Register
 
 STATE, WATCH, HITS = "correlation_state", "correlation_watch", "correlation_hits"
+UPKEEP = "correlation_upkeep"
 CACHED = 4_000
 """Groups remembered between batches."""
 CACHED_HITS = 400_000
 """Hits of these groups that are remembered, at about 200 bytes each."""
 CACHED_PAGES = 50
 """Pages of hits remembered."""
-PRUNE_EVERY = 3_600.0
-"""Seconds between looks for groups that nothing can change any more."""
+PRUNE_EVERY = 3_600_000_000
+"""Microseconds between looks for groups that nothing can change any more, whoever looks."""
 AT_MOST = 20_000
 """Groups that one look removes, or decides because time has passed."""
 
@@ -101,7 +102,7 @@ class CorrelationStage:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._pages: OrderedDict[str, list[Item]] = OrderedDict()
         self._homeless: Counter[str] = Counter()
-        self._pruned = 0.0
+        self._pruned = -PRUNE_EVERY
 
     def begin(self) -> None:
         """See `soc.detect.stage.Stage.begin`."""
@@ -136,8 +137,7 @@ class CorrelationStage:
             title = self.router.correlations[id_].title
             staged.notes.append(f"{title}: {count} hits lack a field of its group-by and belong to no group")
         self._homeless.clear()
-        if time.monotonic() - self._pruned > PRUNE_EVERY or not self._pruned:
-            self._pruned = time.monotonic()
+        if self._may_prune():
             self._prune(watermark)
         self._forget()
         return staged
@@ -353,11 +353,23 @@ class CorrelationStage:
             for id_ in found:
                 self._pages.pop(id_, None)
 
+    def _may_prune(self) -> bool:
+        """Whether it is time to look for groups to remove; nobody else does so within the next hour."""
+        now = micros(timestamp(self._clock()))
+        if self.dry_run or 0 <= now - self._pruned < PRUNE_EVERY:
+            return False
+        there = self.store.read(UPKEEP, "prune")
+        self._pruned = there.body["at"] if there else 0
+        if 0 <= now - self._pruned < PRUNE_EVERY:
+            return False
+        self._pruned = now
+        write = Write(UPKEEP, "prune", {"at": now}, there.version if there else 0)
+        (result,) = self.store.write([write])
+        return not isinstance(result, VersionConflictError)
+
     def _prune(self, watermark: int) -> None:
         """Remove groups that no event within the allowed lateness can change, and that nobody has written
         for as long."""
-        if self.dry_run:
-            return
         where = And((Test("until", Op.GTE, 0), Test("until", Op.LT, watermark)))
         for kind in (STATE, WATCH):
             for document in self.store.find(kind, where, limit=AT_MOST):
@@ -378,13 +390,6 @@ class CorrelationStage:
         while self._known and (len(self._known) > CACHED or hits > CACHED_HITS):
             _, known = self._known.popitem(last=False)
             hits -= known.state.kept.in_memory
-
-
-def forget(store: Store) -> None:
-    """Remove all that correlations remember in a store."""
-    for kind in (STATE, WATCH, HITS):
-        for document in list(store.find(kind)):
-            store.write([Write(kind, document.id, None, document.version)])
 
 
 def bursts_in(store: Store, rule_id: str) -> int:
