@@ -144,14 +144,14 @@ def try_rules(config: Config, ruleset: Ruleset, *, progress: Progress = _quiet) 
     """Run the samples of rules; the errors of the set are problems of the outcome."""
     from soc.collect.collector import collectors_for
     from soc.detect.catalogue import quiet
-    from soc.detect.samples import Bench, load_samples
+    from soc.detect.samples import Bench, is_beneath, load_samples
 
     outcome = Outcome(problems=list(ruleset.errors))
     with Bench(collectors_for(config)) as bench:
         silent = quiet(ruleset.rules)
         for done, rule in enumerate(ruleset.rules):
             progress(done, len(ruleset.rules))
-            if rule.id in silent:
+            if rule.id in silent or is_beneath(rule):
                 continue  # it is there for a correlation, whose samples try it too
             samples = load_samples(Path(rule.path))
             outcome.problems += samples.problems

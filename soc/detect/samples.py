@@ -311,6 +311,17 @@ class _Reader:
         return text
 
 
+def is_beneath(rule: Rule) -> bool:
+    """Whether a rule stands in a file with a correlation, which the cases of the file are about."""
+    if rule.correlation is not None or not rule.name or not samples_path(Path(rule.path)).is_file():
+        return False
+    try:
+        documents = yamlio.load_all(Path(rule.path))
+    except ContentError:
+        return False
+    return any(isinstance(d.data, dict) and "correlation" in d.data for d in documents)
+
+
 def enough(rule_path: Path, samples: Samples) -> list[Problem]:
     """What a rule's samples lack: none at all, too few that fire or stay silent, no near miss."""
     if not samples.path.is_file():

@@ -243,3 +243,17 @@ def test_the_bench_leaves_nothing_behind(rule: Rule, tmp_path: Path, monkeypatch
         assert results
         assert all(result.passed for result in results)
         assert not list(scratch.iterdir())
+
+
+def test_lines_are_repeated_with_a_number_and_at_times(bench: Bench, rule: Rule, rule_file: Path) -> None:
+    """Each repetition is an event of its own, `{n}` its number; `times` says when each event was."""
+    line = LINE.format(page="secret-page?{n}", status=200)
+    (case,) = samples(rule_file, one_case("fires", line, "    repeat: {times: 3, every: 1m}\n")).cases
+    result = bench.run(rule, case)
+    assert (result.events, result.fault) == (3, "")
+    (case,) = samples(rule_file, one_case("fires", line, "    times: [5s]\n")).cases
+    assert bench.run(rule, case).passed
+    (case,) = samples(rule_file, one_case("fires", line, "    times: [0s, 1h]\n")).cases
+    assert bench.run(rule, case).fault == "`times` has 2 spans for 1 events"
+    problems = samples(rule_file, one_case("fires", line, "    times: [soon]\n")).problems
+    assert "soon" in problems[0].message
