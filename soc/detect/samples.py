@@ -412,14 +412,15 @@ class Bench:
     def _swept(self, rule: Rule, case: Case, before: list[Event], events: list[Event]) -> CaseResult:
         from soc.event import moment
 
-        self._now = datetime.fromisoformat(case.now)
+        now = datetime.fromisoformat(case.now)
+        # a sweep's clock never goes back: what was given comes when the last of it was written
+        self._now = max((moment(str(event["@timestamp"])) for event in before), default=now)
         sweeper = self._sweeper(rule)
         refused = ""
         if before:
-            self._now = max(moment(str(event["@timestamp"])) for event in before)
             refused = self._append(rule, case, before)
             sweeper.run()
-            self._now = datetime.fromisoformat(case.now)
+        self._now = now
         refused = refused or self._append(rule, case, events)
         found = sweeper.run().by_rule
         hits, undecided = found.get(rule.id, (0, 0))
