@@ -128,9 +128,10 @@ class ShardReader:
         while groups is not None and start < checkpoint:
             end = min(checkpoint, start + WINDOW)
             try:
+                remarks = self._left_out(self._no_events(start, end))
                 for page in self._candidates(start, end, limit, groups):
-                    yield page
-                    start = page.last
+                    yield page._replace(remarks=(*remarks, *page.remarks))
+                    start, remarks = page.last, ()
             except RefusedError as error:
                 if error.status != 400:
                     raise ShardFailedError(error.reason) from None
@@ -165,10 +166,24 @@ class ShardReader:
         none = len(hits) - len(events)
         if not self._dated:
             events = [event for event in events if self._narrow.holds(event.event)]
-        what = f"{none} documents of {self._shard.index} have no @timestamp that is a time, and were left out"
-        return Page(
-            events, last, 0 if count is None else max(0, count - len(events)), (what,) if none else ()
+        passed = 0 if count is None else max(0, count - len(events))
+        return Page(events, last, passed, self._left_out(none))
+
+    def _left_out(self, count: int) -> tuple[str, ...]:
+        if not count:
+            return ()
+        return (
+            f"{count} documents of {self._shard.index} have no @timestamp that is a time, and were left out",
         )
+
+    def _no_events(self, start: int, end: int) -> int:
+        """How many documents between two operations are no events, and so not found by any search here."""
+        only = self._reading.only_events()
+        if not only:
+            return 0
+        query = {"bool": {"filter": [_numbers(start, end)], "must_not": only}}
+        body = {"size": 0, "query": query, "track_total_hits": True}
+        return int(self._ask(body)["hits"]["total"]["value"])
 
     def _candidates(self, start: int, end: int, limit: int, groups: Sequence[Query]) -> Iterator[Page]:
         """The events between two operations that a search of `groups` finds."""

@@ -13,6 +13,7 @@ import pytest
 from soc.config import StoreSettings
 from soc.detect.predicate import And, Op, Or, Test
 from soc.errors import NotAuthorisedError, SocError
+from soc.store import elastic_shard
 from soc.store.contract import Fate, FeedBatch, Incoming, Position
 from soc.store.elastic import ElasticStore
 from soc.store.elastic_feed import _start
@@ -313,3 +314,26 @@ def test_a_query_that_the_server_refuses_costs_no_event(store: ElasticStore, ela
         batches = list(store.feed(store.beginning(), narrow=rules))
         assert sum(b.passed for b in batches) == 0
         assert sum(len(b.events) for b in batches) == 20
+
+
+def test_what_several_searches_find_is_put_together_page_by_page(
+    store: ElasticStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More hits than one page, in several searches, over several windows: each event comes once, in order; and
+    where they are most of the events, all are read instead."""
+    monkeypatch.setattr(elastic_shard, "MOST_PAGE", 7)
+    monkeypatch.setattr(elastic_shard, "WINDOW", 60)
+    rules = many_rules(400)
+    rare = {
+        n: {"event.code": str(n % 3), "process.command_line": f"tool {n % 3} -x"} for n in range(0, 200, 5)
+    }
+    store.append([incoming(n, rare.get(n, {})) for n in range(200)])
+    batches = list(store.feed(store.beginning(), narrow=rules))
+    assert [e.id for b in batches for e in b.events] == [incoming(n).id for n in rare]
+    assert sum(b.passed for b in batches) == 160
+    many = {n: {"event.code": "1", "process.command_line": "tool 1 -x"} for n in range(200, 320)}
+    position = batches[-1].position
+    store.append([incoming(n, fields) for n, fields in many.items()])
+    batches = list(store.feed(position, narrow=rules))
+    assert sum(len(b.events) for b in batches) == 120
+    assert sum(b.passed for b in batches) == 0
