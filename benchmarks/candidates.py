@@ -21,8 +21,8 @@ from soc.detect.predicate import And, Predicate
 from soc.detect.rule import Rule
 from soc.detect.ruleset import load_rules
 from soc.store.elastic import ElasticStore
+from soc.store.elastic_indexed import leaves
 from soc.store.elastic_narrow import groups
-from soc.store.elastic_query import leaves
 
 
 def detection(rule: Rule) -> Predicate:

@@ -27,10 +27,10 @@ from soc.store.elastic import ElasticStore
 from soc.store.elastic_connection import Connection, RefusedError
 from soc.store.elastic_documents import refresh
 from soc.store.elastic_feed import Feed
+from soc.store.elastic_indexed import Layout, Query
 from soc.store.elastic_layout import DERIVED, ForeignLayout, layout_of
 from soc.store.elastic_narrow import Narrow, counts, weight
 from soc.store.elastic_overlap import OverlapFeed
-from soc.store.elastic_query import Layout, Query
 from soc.store.elastic_schema import Names
 from soc.store.elastic_search import Search
 from soc.store.elastic_shard import Reading

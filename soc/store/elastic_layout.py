@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from soc.store.elastic_query import Family, Indexed
+from soc.store.elastic_indexed import Family, Indexed
 
 _TYPED = {
     "long": Family.LONG,

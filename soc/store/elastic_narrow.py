@@ -19,17 +19,8 @@ from soc.detect.predicate import Or, Predicate
 from soc.event import timestamp
 from soc.store.contract import Weight
 from soc.store.elastic_connection import BUSY, Connection, RefusedError, TransientError
-from soc.store.elastic_query import (
-    MATCH_ALL,
-    Layout,
-    Query,
-    any_of,
-    leaves,
-    own_layout,
-    size,
-    upper,
-    widened,
-)
+from soc.store.elastic_indexed import MATCH_ALL, Layout, Query, any_of, leaves, own_layout, size
+from soc.store.elastic_query import upper, widened
 
 GROUP_CLAUSES = 300
 GROUP_BYTES = 48_000

@@ -22,8 +22,8 @@ from soc.event import moment, timestamp
 from soc.store.contract import FeedBatch, Part, Position, Reached, StoredEvent
 from soc.store.elastic_connection import Connection
 from soc.store.elastic_feed import Feed
+from soc.store.elastic_indexed import Query
 from soc.store.elastic_narrow import Narrow
-from soc.store.elastic_query import Query
 from soc.store.elastic_search import Search
 from soc.store.elastic_shard import Reading, Shard
 

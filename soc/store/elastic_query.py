@@ -4,10 +4,8 @@ Elasticsearch is never asked what a predicate means. `UPPER` lists the pairs of 
 narrow a search down, each with its test on a real server; every other test is "all events" (None here). A
 `Layout` says how an index holds a field: our own, or that of others (`soc.store.elastic_layout`).
 
-Text is looked for by regular expressions on the terms of a keyword field, many values of one field in one
-expression. Where the server and our fold differ, the expression is wider: `s` is also `ſ`, `k` the Kelvin
-sign, `;` and backquote have a second form under normal form C. A letter beyond ASCII may be composed or not,
-so it is any text. Values longer than the index holds are found by `_ignored`.
+Text is looked for by regular expressions (`soc.store.elastic_text`). Values longer than the index holds are
+found by `_ignored`.
 
 A negation needs the opposite bound: what the server finds must certainly be true. `LOWER_BOUNDS` lists those
 pairs; any other negation is "all events" too.
@@ -19,24 +17,34 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
-from soc.detect.literals import required
 from soc.detect.predicate import And, Not, Op, Or, Predicate, Test, network
-from soc.detect.regex import PatternError, compiled
 from soc.detect.text import canonical, fold
 from soc.event import timestamp
-from soc.store.elastic_schema import LOWER, OTHER, OVERLONG, UNINDEXED, WIDEN, event_fields
-
-Query = dict[str, Any]
-
-MATCH_ALL: Query = {"match_all": {}}
-MATCH_NONE: Query = {"match_none": {}}
-MAX_OPERAND = 200
-"""Longer literals are cut down to this many characters (a part of a literal is an upper bound too)."""
+from soc.store.elastic_indexed import (
+    MATCH_ALL,
+    Family,
+    Indexed,
+    Layout,
+    Query,
+    any_of,
+    leaves,
+    own_layout,
+    size,
+)
+from soc.store.elastic_schema import WIDEN
+from soc.store.elastic_text import (
+    ONE_WRITING,
+    PART_OF_NUMBER,
+    Pattern,
+    literal_patterns,
+    network_patterns,
+    regex_patterns,
+    text_query,
+    wildcard_patterns,
+)
 
 MAX_CLAUSES = 400
 """Leaves of a query. A node refuses more than 1,024 or more, by its memory."""
@@ -44,96 +52,9 @@ MAX_CLAUSES = 400
 MAX_BYTES = 48_000
 """Size of a query as JSON. Many long patterns at once once killed a node with 768 MB of heap."""
 
-MAX_EXPRESSION = 900
-"""Characters of one regular expression; a server takes 1,000 unless told otherwise."""
-
-LONG_LIST = 4_000
-"""Characters of literals of one field from which on each is cut to `SHORT_LITERAL`."""
-
-SHORT_LITERAL = 16
-
-MAX_TERMS = 30
-"""Whole values that are asked for one by one where they cannot be put together."""
-
-_SECOND_FORMS = {"s": "ſ", "k": "\u212a", ";": "\u037e", "`": "\u1fef"}
-"""ASCII characters that another code point folds to (all of them: a test goes through Unicode)."""
-
-_LOOSE_I = "[i\u0130\u0131]"
-"""Ignoring case, some engines of regular expressions take these for `i`."""
-
-_NUMBERS = r"-?[0-9]+(\.[0-9]+([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+|[0-9]{18})|-0"
-"""JSON numbers whose text in the index may differ from that which rules compare (5.0 is "5", 1e2 "100")."""
-
-_PART_OF_NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]*(e[+-]?[0-9]*)?|i?nf?|i|n?an?", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-_ONE_WRITING = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
-_PLAIN_NAME = re.compile(r"[\w@.\-]+", re.ASCII)
 _OCTETS = re.compile(r"((?:[0-9]{1,3}\.){1,3})", re.ASCII)
 _LONGEST = 2**63 - 1
-
-
-class Family(StrEnum):
-    """The kinds of index of which something is certain."""
-
-    KEYWORD = "keyword"
-    """Whole values as terms, as they were written or with each code point lowered."""
-    FLATTENED = "flattened"
-    """Our own `OTHER`: terms by name for whole values, terms of all names together for patterns."""
-    LONG = "long"
-    DOUBLE = "double"
-    IP = "ip"
-    BOOLEAN = "boolean"
-    ABSENT = "absent"
-    """No value in any event, but where the index had no room for another field."""
-
-
-@dataclass(frozen=True, slots=True)
-class Indexed:
-    """How an index holds the values of a field.
-
-    `path`: the field to ask. `ignored`: names one of which `_ignored` holds when a value was left out.
-    `whole`: a field that holds values as they were written, for what must be exact ("" for none).
-    `present`: the field to ask whether there is a value ("" for none). `root`: the flattened field itself.
-    `numbers`: whether JSON numbers may stand in it in a writing of their own.
-    """
-
-    family: Family
-    path: str
-    ignored: tuple[str, ...] = ()
-    whole: str = ""
-    present: str = ""
-    root: str = ""
-    lowered: bool = False
-    numbers: bool = True
-
-    @property
-    def left_out(self) -> list[Query]:
-        """Clauses that find the events of which a value was left out of this index."""
-        if self.family is Family.FLATTENED:
-            return [{"term": {OVERLONG: True}}]
-        return [{"terms": {"_ignored": sorted(self.ignored)}}] if self.ignored else []
-
-
-Layout = Callable[[str], tuple[Indexed, ...]]
-"""Where an index holds a field: all places of which any may hold the value; none when nothing is certain."""
-
-
-def own_layout(field: str) -> tuple[Indexed, ...]:
-    """Our own indices (`soc.store.elastic_schema`). Fractions in keyword fields are marked with `WIDEN`."""
-    kind = event_fields().get(field)
-    if kind == "lowered":
-        lower = f"{field}.{LOWER}"
-        found = Indexed(Family.KEYWORD, lower, (field, lower), field, field, lowered=True, numbers=False)
-    elif kind == "keyword":
-        found = Indexed(Family.KEYWORD, field, (field,), field, field, numbers=False)
-    elif kind in {"long", "double", "ip", "boolean"}:
-        found = Indexed(Family(kind), field, present=field)
-    elif kind is None and field not in UNINDEXED and _PLAIN_NAME.fullmatch(field):
-        path = f"{OTHER}.{field}"
-        found = Indexed(Family.FLATTENED, path, (), path, path, OTHER)
-    else:
-        return ()
-    return (found,)
 
 
 def between(since: datetime | None, until: datetime | None) -> list[Query]:
@@ -163,44 +84,8 @@ def widened(queries: Sequence[Query]) -> Query:
     return any_of([*queries, {"term": {WIDEN: True}}])
 
 
-def any_of(clauses: Sequence[Query]) -> Query:
-    """A query that one of the clauses satisfies."""
-    if len(clauses) == 1:
-        return clauses[0]
-    return {"bool": {"should": list(clauses), "minimum_should_match": 1}} if clauses else MATCH_NONE
-
-
-def leaves(query: Query) -> int:
-    """How many clauses a query has, itself counted when it has none."""
-    inner = query.get("bool")
-    if inner is None:
-        return 1
-    return sum(leaves(q) for name in ("filter", "should", "must_not") for q in inner.get(name, ()))
-
-
-def size(query: Query) -> int:
-    """Bytes of a query as JSON."""
-    import orjson
-
-    return len(orjson.dumps(query))
-
-
 def _bearable(query: Query) -> bool:
     return leaves(query) <= MAX_CLAUSES and size(query) <= MAX_BYTES
-
-
-class _Pattern(NamedTuple):
-    """Text to look for: an expression that fits the whole of it, and what may stand before and after.
-
-    `literal`: the folded text when it is nothing but that. `gap`: any text stands within.
-    """
-
-    expression: str
-    before: bool
-    after: bool
-    literal: str | None = None
-    gap: bool = False
-    number: bool = False
 
 
 class _Bounds:
@@ -255,7 +140,7 @@ class _Bounds:
     def _any_of(self, parts: Sequence[Predicate]) -> Query | None:
         """Every alternative must be narrow; tests on one field become few clauses."""
         clauses: list[Query] = []
-        texts: dict[Indexed, list[_Pattern]] = {}
+        texts: dict[Indexed, list[Pattern]] = {}
         terms: dict[str, list[Any]] = {}
         left_out: dict[str, None] = {}
         for part in _flat(parts):
@@ -291,7 +176,7 @@ class _Bounds:
                 {"term": {path: distinct[0]}} if len(distinct) == 1 else {"terms": {path: distinct}}
             )
         for indexed, patterns in texts.items():
-            clauses.append(_text_query(indexed, patterns))
+            clauses.append(text_query(indexed, patterns))
         if left_out:
             clauses.append({"terms": {"_ignored": list(left_out)}})
         return any_of(clauses)
@@ -307,193 +192,6 @@ def _flat(parts: Iterable[Predicate]) -> Iterable[Predicate]:
             yield from _flat(part.parts)
         else:
             yield part
-
-
-# text
-
-
-def _literal(text: str, *, loose_i: bool = False) -> tuple[str, bool]:
-    """A folded literal as an expression that fits every text which folds to it; whether it has a gap."""
-    out: list[str] = []
-    gap = False
-    for char in text:
-        if not char.isascii():
-            if not out or out[-1] != ".*":
-                out.append(".*")
-            gap = True
-        elif char in _SECOND_FORMS:
-            out.append(f"[{char}{_SECOND_FORMS[char]}]")
-        elif loose_i and char == "i":
-            out.append(_LOOSE_I)
-        else:
-            out.append(char if char.isalnum() else "\\" + char)
-    return "".join(out), gap
-
-
-def _ascii(text: str) -> int:
-    return sum(char.isascii() for char in text)
-
-
-def _ends_of(op: Op) -> tuple[bool, bool]:
-    """Whether any text may stand before and after the operand."""
-    return op in {Op.CONTAINS, Op.ENDSWITH}, op in {Op.CONTAINS, Op.STARTSWITH}
-
-
-def _text(test: Test, indexed: Indexed) -> list[_Pattern] | None:
-    """Tests of a literal, cased or not: what passes holds the literal under the fold."""
-    literal = fold(canonical(test.operand))
-    before, after = _ends_of(test.op)
-    if len(literal) > MAX_OPERAND:
-        literal, before, after = _shortened(literal, before, after, MAX_OPERAND)
-    if _ascii(literal) < (2 if before and after else 1):
-        # next to everything has one letter; an empty value can be asked for where it is a term
-        empty = not literal and test.op is Op.EQUALS and indexed.family is Family.KEYWORD
-        return [_Pattern("", False, False, "")] if empty else None
-    return [_pattern(literal, before, after, indexed)]
-
-
-def _shortened(literal: str, before: bool, after: bool, length: int) -> tuple[str, bool, bool]:
-    """A part of a literal, and whether other text may then stand before and after it."""
-    if before:  # the end of a path says more than its beginning
-        return literal[-length:], True, after
-    return literal[:length], False, True
-
-
-def _pattern(literal: str, before: bool, after: bool, indexed: Indexed, *, loose_i: bool = False) -> _Pattern:
-    expression, gap = _literal(literal, loose_i=loose_i)
-    number = indexed.numbers and _PART_OF_NUMBER.fullmatch(literal) is not None
-    return _Pattern(expression, before, after, None if gap or loose_i else literal, gap, number)
-
-
-def _wildcard(test: Test, indexed: Indexed) -> list[_Pattern] | None:
-    """A wildcard operand. One character under the fold may be several in the index, so `?` is any text."""
-    parts: tuple[str | None, ...] = test.operand
-    if sum(len(p or "?") for p in parts) > MAX_OPERAND // 2:
-        longest = max((fold(p) for p in parts if p), key=_ascii, default="")[:MAX_OPERAND]
-        return [_pattern(longest, True, True, indexed)] if _ascii(longest) >= 2 else None
-    out, previous, count = "", None, 0  # the expression, the part before, fixed characters
-    for number, part in enumerate(parts):
-        if part is None:
-            out += ".+"
-        else:
-            out += (".*" if number and previous is not None else "") + _literal(fold(part))[0]
-            count += _ascii(fold(part))
-        previous = part
-    if count < 2:
-        return None
-    text = fold("".join(p or "" for p in parts))
-    number = indexed.numbers and _PART_OF_NUMBER.fullmatch(text) is not None
-    return [_Pattern(out, False, False, None, gap=True, number=number)]
-
-
-def _regex(test: Test, indexed: Indexed) -> list[_Pattern] | None:
-    """Literals of which one occurs wherever the expression is found.
-
-    Not for the engine that can run out of time: it might do so on values without them.
-    """
-    try:
-        if compiled(test.operand, test.flags).engine != "re2":
-            return None
-    except PatternError:
-        return None
-    found = required(test.operand)
-    if not found or any(len(literal) < 2 for literal in found):
-        return None
-    return [_pattern(text[-MAX_OPERAND // 2 :], True, True, indexed, loose_i=True) for text in found]
-
-
-def _text_query(indexed: Indexed, patterns: Sequence[_Pattern]) -> Query:
-    """One of the patterns, or a value that was too long to be indexed."""
-    flattened = indexed.family is Family.FLATTENED
-    whole = [p for p in patterns if p.literal is not None and _one_term(p, indexed)]
-    if flattened and len(whole) > MAX_TERMS:
-        whole = []
-    clauses = _terms(indexed, [p.literal or "" for p in whole])
-    terms = set(whole)
-    rest = [p for p in patterns if p not in terms]
-    if sum(len(p.expression) for p in rest) > LONG_LIST:
-        rest = [_cut(p) for p in rest]
-    expressions = list(dict.fromkeys(_expressions(rest)))
-    if any(p.number for p in rest):
-        expressions.append(_NUMBERS)
-    path = indexed.root if flattened else indexed.path
-    folding = {} if indexed.lowered else {"case_insensitive": True}
-    looked_for: list[Query] = [
-        {"regexp": {path: {"value": e, "flags": "NONE", **folding}}} for e in expressions
-    ]
-    if flattened and looked_for:
-        # the pattern is found under any name: at least there must be this name
-        looked_for = [{"bool": {"filter": [any_of(looked_for), {"exists": {"field": indexed.present}}]}}]
-    return any_of([*clauses, *looked_for, *indexed.left_out])
-
-
-def _one_term(pattern: _Pattern, indexed: Indexed) -> bool:
-    """Whether a literal is a term as it stands, but for the case of ASCII letters."""
-    text = pattern.literal or ""
-    if pattern.before or pattern.after or _SECOND_FORMS.keys() & set(text):
-        return False
-    if pattern.number:
-        return indexed.family is Family.FLATTENED and _ONE_WRITING.fullmatch(text) is not None
-    return True
-
-
-def _cut(pattern: _Pattern) -> _Pattern:
-    literal = pattern.literal
-    if literal is None or len(literal) <= SHORT_LITERAL:
-        return pattern
-    short, before, after = _shortened(literal, pattern.before, pattern.after, SHORT_LITERAL)
-    return _Pattern(_literal(short)[0], before, after, short, False, pattern.number)
-
-
-def _terms(indexed: Indexed, words: Sequence[str]) -> list[Query]:
-    """Clauses for whole values. Our own index holds a number as its shortest text, with `.0` or without."""
-    distinct = list(dict.fromkeys(words))
-    if indexed.family is Family.FLATTENED:
-        numbers = [w for w in distinct if _ONE_WRITING.fullmatch(w)]
-        texts = [w for w in distinct if w not in numbers]
-        written = [*numbers, *(f"{w}.0" for w in numbers), *(["-0.0"] if "0" in numbers else [])]
-        found: list[Query] = [{"terms": {indexed.path: written}}] if written else []
-        return found + [_any_case(indexed.path, text) for text in texts]
-    if indexed.lowered:
-        return [{"terms": {indexed.path: distinct}}] if distinct else []
-    if len(distinct) == 1:
-        return [_any_case(indexed.path, distinct[0])]
-    patterns = [_Pattern(_literal(w)[0], False, False, w) for w in distinct]
-    return [
-        {"regexp": {indexed.path: {"value": e, "flags": "NONE", "case_insensitive": True}}}
-        for e in _expressions(patterns)
-    ]
-
-
-def _any_case(path: str, text: str) -> Query:
-    return {"term": {path: {"value": text, "case_insensitive": True}}}
-
-
-def _expressions(patterns: Sequence[_Pattern]) -> list[str]:
-    """Few expressions for many patterns. Those with gaps stand alone: together they could explode."""
-    out: list[str] = []
-    groups: dict[tuple[bool, bool], list[str]] = {}
-    for pattern in patterns:
-        if pattern.gap:
-            out.append(_framed([pattern.expression], pattern.before, pattern.after))
-        else:
-            groups.setdefault((pattern.before, pattern.after), []).append(pattern.expression)
-    for (before, after), bodies in groups.items():
-        some: list[str] = []
-        length = 0
-        for body in dict.fromkeys(bodies):
-            if some and length + len(body) > MAX_EXPRESSION:
-                out.append(_framed(some, before, after))
-                some, length = [], 0
-            some.append(body)
-            length += len(body) + 1
-        out.append(_framed(some, before, after))
-    return out
-
-
-def _framed(bodies: Sequence[str], before: bool, after: bool) -> str:
-    body = bodies[0] if len(bodies) == 1 else f"({'|'.join(bodies)})"
-    return (".*" if before else "") + body + (".*" if after else "")
 
 
 # other kinds
@@ -524,19 +222,6 @@ def _octets(test: Test, indexed: Indexed) -> Query | None:
         return {"term": {indexed.path: str(ipaddress.ip_network(f"{address}/{8 * len(parts)}"))}}
     except ValueError:
         return None
-
-
-def _network_as_text(test: Test, indexed: Indexed) -> list[_Pattern] | None:
-    """Text of an IPv4 address within a network: its whole parts, or the IPv6 form of an IPv4 address."""
-    try:
-        net = network(test.operand)
-    except ValueError:
-        return None
-    whole = net.prefixlen // 8
-    if net.version != 4 or not whole:
-        return None
-    start = ".".join(str(net.network_address).split(".")[:whole]) + ("." if whole < 4 else "")
-    return [_pattern(text, True, True, indexed)._replace(number=False) for text in (start, "ffff:")]
 
 
 def _number(test: Test, indexed: Indexed) -> Query | None:
@@ -588,17 +273,17 @@ def _absent(_: Test, indexed: Indexed) -> Query | None:
     return any_of(indexed.left_out)
 
 
-Made = Query | list[_Pattern] | None
+Made = Query | list[Pattern] | None
 _HOLDING = [family for family in Family if family is not Family.ABSENT]
 UPPER: dict[tuple[Op, Family], Callable[[Test, Indexed], Made]] = {
     **{
-        (op, family): _text
+        (op, family): literal_patterns
         for family in (Family.KEYWORD, Family.FLATTENED)
         for op in (Op.EQUALS, Op.CONTAINS, Op.STARTSWITH, Op.ENDSWITH)
     },
-    **{(Op.WILDCARD, family): _wildcard for family in (Family.KEYWORD, Family.FLATTENED)},
-    **{(Op.REGEX, family): _regex for family in (Family.KEYWORD, Family.FLATTENED)},
-    **{(Op.CIDR, family): _network_as_text for family in (Family.KEYWORD, Family.FLATTENED)},
+    **{(Op.WILDCARD, family): wildcard_patterns for family in (Family.KEYWORD, Family.FLATTENED)},
+    **{(Op.REGEX, family): regex_patterns for family in (Family.KEYWORD, Family.FLATTENED)},
+    **{(Op.CIDR, family): network_patterns for family in (Family.KEYWORD, Family.FLATTENED)},
     (Op.EQUALS, Family.IP): _address,
     (Op.CIDR, Family.IP): _network,
     (Op.STARTSWITH, Family.IP): _octets,
@@ -616,7 +301,7 @@ UPPER: dict[tuple[Op, Family], Callable[[Test, Indexed], Made]] = {
 def _same_text(test: Test, indexed: Indexed) -> Query | None:
     """A value that is the operand but for the case of ASCII letters is equal; fractions have two writings."""
     literal = canonical(test.operand)
-    doubtful = _PART_OF_NUMBER.fullmatch(fold(literal)) and not _ONE_WRITING.fullmatch(literal)
+    doubtful = PART_OF_NUMBER.fullmatch(fold(literal)) and not ONE_WRITING.fullmatch(literal)
     if test.cased or not literal or not literal.isascii() or doubtful or not indexed.whole:
         return None
     return {"term": {indexed.whole: {"value": literal, "case_insensitive": True}}}

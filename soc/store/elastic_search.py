@@ -13,7 +13,8 @@ from soc.store.contract import StoredEvent
 from soc.store.elastic_connection import Connection, RefusedError
 from soc.store.elastic_documents import refresh, search_hits
 from soc.store.elastic_events import is_id
-from soc.store.elastic_query import MATCH_ALL, Query, between, narrowing
+from soc.store.elastic_indexed import MATCH_ALL, Query
+from soc.store.elastic_query import between, narrowing
 from soc.store.elastic_shard import Reading
 
 FIRST_PAGE = 200

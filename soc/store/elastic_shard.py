@@ -17,8 +17,8 @@ from urllib.parse import quote
 from soc.store.contract import StoredEvent
 from soc.store.elastic_connection import Connection, RefusedError
 from soc.store.elastic_events import stored
+from soc.store.elastic_indexed import Layout, Query, own_layout
 from soc.store.elastic_narrow import Narrow, searches
-from soc.store.elastic_query import Layout, Query, own_layout
 from soc.store.elastic_schema import Names
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from soc.store import elastic_shard
 from soc.store.contract import Fate, FeedBatch, Incoming, Position
 from soc.store.elastic import ElasticStore
 from soc.store.elastic_feed import _start
+from soc.store.elastic_indexed import leaves
 from soc.store.elastic_narrow import GROUP_CLAUSES, REQUEST_CLAUSES, groups, packed_bodies
-from soc.store.elastic_query import leaves
 from soc.store.elastic_shard import Shard
 from tests.elastic_node import Node
 from tests.fault_proxy import Fault, FaultProxy, Kind
@@ -319,7 +319,7 @@ def test_a_query_that_the_server_refuses_costs_no_event(store: ElasticStore, ela
 def test_what_several_searches_find_is_put_together_page_by_page(
     store: ElasticStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More hits than one page, in several searches, over several windows: each event comes once, in order; and
+    """More hits than one page, in several searches, over several windows: each event comes once, in order;
     where they are most of the events, all are read instead."""
     monkeypatch.setattr(elastic_shard, "MOST_PAGE", 7)
     monkeypatch.setattr(elastic_shard, "WINDOW", 60)

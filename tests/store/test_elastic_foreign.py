@@ -20,8 +20,9 @@ from soc.event import timestamp
 from soc.store.contract import Incoming
 from soc.store.elastic import ElasticStore
 from soc.store.elastic_foreign import ForeignStore, event_of
+from soc.store.elastic_indexed import Family
 from soc.store.elastic_layout import layout_of
-from soc.store.elastic_query import UPPER, Family, upper
+from soc.store.elastic_query import UPPER, upper
 from tests.elastic_node import Node
 from tests.store.test_elastic_query import TEXT_OPS, operands
 from tests.store.test_elastic_query import WORDS as STRANGE_WORDS

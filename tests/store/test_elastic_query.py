@@ -16,16 +16,8 @@ from soc.event import Event
 from soc.store.contract import Incoming
 from soc.store.elastic import ElasticStore
 from soc.store.elastic_events import pack
-from soc.store.elastic_query import (
-    LOWER_BOUNDS,
-    MAX_BYTES,
-    MAX_CLAUSES,
-    UPPER,
-    Family,
-    leaves,
-    narrowing,
-    size,
-)
+from soc.store.elastic_indexed import Family, leaves, size
+from soc.store.elastic_query import LOWER_BOUNDS, MAX_BYTES, MAX_CLAUSES, UPPER, narrowing
 
 NAME, CODE, ADDRESS, PORT, OPEN = "process.name", "event.code", "source.ip", "source.port", "my.own.field"
 SCORE, FLAG = "event.risk_score", "process.interactive"
