@@ -161,3 +161,17 @@ def test_real_event_logs_are_recognised(collectors: Collectors, data_folder: Pat
         found = recognise(file, collectors)
         assert found is not None
         assert found.name == "windows-evtx"
+
+
+def test_an_event_log_is_recognised_without_reading_every_collector(tmp_path: Path) -> None:
+    """Only collectors that speak of the format can read it; a broken one in its place is not read for it."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "nginx.yml").write_text("this is: [no collector\n")
+    found = load_collectors([content.shipped("collectors"), own])
+    log = tmp_path / "Security"
+    log.write_bytes(b"ElfFile\0" + bytes(4088))
+    collector = recognise(log, found)
+    assert collector is not None
+    assert collector.name == "windows-evtx"
+    assert "nginx" not in found._loaded
