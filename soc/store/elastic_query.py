@@ -36,6 +36,7 @@ from soc.store.elastic_indexed import (
 )
 from soc.store.elastic_schema import WIDEN
 from soc.store.elastic_text import (
+    MAX_OPERAND,
     ONE_WRITING,
     PART_OF_NUMBER,
     Pattern,
@@ -303,6 +304,8 @@ def _same_text(test: Test, indexed: Indexed) -> Query | None:
     literal = canonical(test.operand)
     doubtful = PART_OF_NUMBER.fullmatch(fold(literal)) and not ONE_WRITING.fullmatch(literal)
     if test.cased or not literal or not literal.isascii() or doubtful or not indexed.whole:
+        return None
+    if len(literal) > MAX_OPERAND:  # server 8 finds it too complex to look for in either case
         return None
     return {"term": {indexed.whole: {"value": literal, "case_insensitive": True}}}
 

@@ -333,6 +333,10 @@ def fetched(store: ElasticStore, predicates: Sequence[Predicate]) -> list[set[st
         answer = store._connection.call(
             "POST", f"/{pattern}/_msearch", body=b"\n".join(lines) + b"\n", lines=True
         )
+        refused = [
+            (b, a["error"]) for b, a in zip(lines[1::2], answer["responses"], strict=True) if "error" in a
+        ]
+        assert not refused, str(refused[0])[:3000]
         out += [{hit["_id"] for hit in found["hits"]["hits"]} for found in answer["responses"]]
     return out
 
