@@ -159,8 +159,13 @@ def _report(problems: list[Any], checked: int) -> int:
 
 @app.command("lint")
 def lint(
-    files: Annotated[
-        list[Path] | None, typer.Argument(help="Collector files or folders; none: all there are")
+    wanted: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME|FILE|FOLDER]…",
+            help="All there are when none is named",
+            autocompletion=names_of("collector"),
+        ),
     ] = None,
 ) -> int:
     """Check collector files: grammar, fields, patterns. All problems at once, each with its line.
@@ -171,21 +176,16 @@ def lint(
 
     soc collector lint
 
+    soc collector lint nginx
+
     soc collector lint collectors/my-portal.yml --output json
     """
-    from soc import content
     from soc.collect import check
     from soc.collect.collector import collectors_for
 
-    if files:
-        for file in files:
-            if not file.exists():
-                raise UsageError("there is no such file", place=file)
-        paths = [path for file in files for path in content.files(file)]
-        outer: list[Any] = []
-    else:
-        collectors = collectors_for(session().config)
-        paths, outer = list(collectors.paths.values()), collectors.outer_problems
+    collectors = collectors_for(session().config)
+    paths = check.paths_of(collectors, wanted or [])
+    outer = [] if wanted else collectors.outer_problems
     if not paths and not outer:
         raise UsageError("there is no collector file here", hint="soc collector new NAME")
     problems = outer + check.lint(paths)

@@ -15,7 +15,7 @@ from soc.collect.formats import registry
 from soc.collect.recognise import reads_anything
 from soc.collect.spec import ALLOWED, Sample
 from soc.content import beside
-from soc.errors import ContentError, Place, Problem, Severity
+from soc.errors import ContentError, Place, Problem, Severity, UsageError
 from soc.event import Event
 from soc.timing import is_zone
 
@@ -29,6 +29,28 @@ NEEDED = (
     "soc.collector",
 )
 """Fields that every event has."""
+
+
+def paths_of(collectors: Collectors, wanted: Sequence[str]) -> list[Path]:
+    """The files that names, files and folders mean; those of all collectors when there are none.
+
+    Raises `UsageError` for what is neither there as a file nor the name of a collector.
+    """
+    from soc import content
+
+    if not wanted:
+        return list(collectors.paths.values())
+    out: list[Path] = []
+    for name in wanted:
+        if name in collectors.paths:
+            out.append(collectors.paths[name])
+        elif Path(name).exists():
+            out += content.files(Path(name))
+        elif "/" in name or name.endswith((".yml", ".yaml")):
+            raise UsageError("there is no such file", place=name)
+        else:
+            collectors.find(name)
+    return out
 
 
 def lint(paths: Iterable[Path]) -> list[Problem]:

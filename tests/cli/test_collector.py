@@ -107,6 +107,13 @@ def test_lint_of_all_that_is_shipped_is_clean(tmp_path: Path) -> None:
     assert "0 errors, 0 warnings" in soc("collector", "lint", cwd=tmp_path).ok().err
 
 
+def test_lint_takes_names_as_test_does(tmp_path: Path) -> None:
+    """A name, near names of one that is not there, and a file that is not there."""
+    assert "2 collectors" in soc("collector", "lint", "nginx", "cef", cwd=tmp_path).ok().err
+    assert "did you mean nginx" in soc("collector", "lint", "nginks", cwd=tmp_path).failed(2).err
+    assert "no such file" in soc("collector", "lint", "x.yml", cwd=tmp_path).failed(2).err
+
+
 def test_test_says_what_came_out(tmp_path: Path) -> None:
     """A sample that does not hold is exit 1 with both values; nothing to test is a usage error."""
     made = soc("collector", "new", "mine", "--output", "json", cwd=tmp_path).ok().json
