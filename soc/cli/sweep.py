@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from soc.detect.backfill import Window
     from soc.detect.sweep import Start, SweepResult
     from soc.detect.sweep_job import SweepJob
+    from soc.store.contract import Store
 
 app = noun(
     "Match the rules against new events and raise alerts\n\n"
@@ -99,7 +100,7 @@ def run(
         raise UsageError("say --rules or --published, one of them")
     job = SweepJob(
         s.config,
-        s.store(),
+        _store(s),
         folders=folders,
         published=published or None,
         keep_going=keep_going,
@@ -339,6 +340,23 @@ def _start(s: Session, job: SweepJob, begin: str, *, yes: bool) -> tuple[Start |
     return start, expected.events
 
 
+def _store(s: Session) -> Store:
+    """The store to sweep. One that had to be made is told of.
+
+    A mistyped --store must not look like a quiet night.
+    """
+    from soc.errors import StoreUnavailableError
+
+    try:
+        return s.store(create=False)
+    except StoreUnavailableError:
+        if s.config.store.is_elastic:
+            raise
+    store = s.store()
+    s.say(f"there was no store at {store.name}; a new one was made, and is empty: soc collect run fills it")
+    return store
+
+
 def _report(s: Session, job: SweepJob, result: SweepResult) -> None:
     from soc.cli.sweep_report import remarks, summary
 
@@ -383,7 +401,7 @@ def _interval(every: str) -> float:
 
 def _again_and_again(s: Session, job: SweepJob, start: Start | None, seconds: float) -> int:
     from soc.cli.signals import stop_requests
-    from soc.cli.sweep_report import line, remarks, summary
+    from soc.cli.sweep_report import line, remarks, summary, undecidable
     from soc.detect.sweep import keep_sweeping
 
     if s.out.format == "json":
@@ -406,6 +424,8 @@ def _again_and_again(s: Session, job: SweepJob, start: Start | None, seconds: fl
 
     with stop_requests() as stopping:
         s.say(f"sweeping with {len(job.sweeper.rules)} rules every {seconds:g} s; Ctrl-C or SIGTERM ends it")
+        for remark in undecidable(job):
+            s.say(remark)
         keep_sweeping(turn, every=seconds, stop=stopping.wait, trouble=lambda error: s.say(f"error: {error}"))
     s.say("ended")
     return ExitCode.PARTLY_DONE if job.broken else ExitCode.DONE

@@ -88,6 +88,7 @@ def remarks(job: SweepJob, result: SweepResult, *, dry_run: bool) -> str:
     if result.correlations:
         left_out = many(result.correlations, "correlation rule")
         out.append(f"{left_out} left out: soc rule lint says what is wrong")
+    out += undecidable(job)
     if result.late:
         out.append(f"{many(result.late, 'hit')} came too late for a correlation (soc.lateness of its rule)")
     blind = sorted(result.blind.items())
@@ -98,6 +99,16 @@ def remarks(job: SweepJob, result: SweepResult, *, dry_run: bool) -> str:
     if result.alerts.opened and not dry_run:
         out.append("next: soc alert list")
     return "\n".join(out)
+
+
+def undecidable(job: SweepJob) -> list[str]:
+    """That some rules can find nothing, such as for a placeholder that nobody defines."""
+    rules = job.rules.undecidable
+    if not rules:
+        return []
+    return [
+        f"{many(len(rules), 'rule')} cannot be decided and found nothing: soc rule list --state undecidable"
+    ]
 
 
 def left_over(left: Sequence[Left]) -> list[str]:
@@ -126,7 +137,7 @@ def forecast(expected: Estimate) -> str:
     return (
         f"{many(expected.events, 'event')} to read; about "
         f"{many(expected.expected_alerts, 'alert')} to expect{about}. "
-        "What was swept before is not counted again."
+        "What was swept before is not counted on alerts again."
     )
 
 

@@ -58,6 +58,30 @@ def lint_chosen(
     return len(ruleset.rules) or len(ruleset.exemptions), problems
 
 
+def about_imported(arguments: Sequence[str], problems: Sequence[Problem]) -> tuple[list[Problem], int]:
+    """The findings to show to a person, and the number of warnings on imported rules that are left out.
+
+    Imported rules are not edited, so nobody here can follow such a warning, and a release has thousands.
+    Errors stay: such a rule does not run. Who names an imported rule or a folder of them sees everything.
+    """
+    if any(not Path(one).is_dir() or _in_a_set(one) for one in arguments):
+        return list(problems), 0
+    shown = [p for p in problems if p.severity is Severity.ERROR or not _in_a_set(p.place.path)]
+    return shown, len(problems) - len(shown)
+
+
+def _in_a_set(path: str) -> bool:
+    """Whether this is, or lies in, a set of rules that was imported: `upstream/NAME/` with its manifest."""
+    from soc.detect.releases import manifest
+    from soc.detect.releases.layers import UPSTREAM
+
+    whole = Path(path).absolute()
+    return any(
+        folder.parent.name == UPSTREAM and (folder / manifest.NAME).is_file()
+        for folder in (whole, *whole.parents)
+    )
+
+
 def tally(problems: Sequence[Problem]) -> str:
     """How many errors and warnings there are, in words."""
     errors = sum(problem.severity is Severity.ERROR for problem in problems)

@@ -213,6 +213,7 @@ class TestAdd:
                 "at most 1095",
             ),
             (["--rule", "web_shell", "--expires", "soon", "--reason", "x", "--where", "a=b"], "not a time"),
+            (["--rule", "web_shell", "--expires", "soon", "--reason", "x", "--where", "a=b"], "until when"),
             ([*GIVEN, "--where", "a.b|fuzzy=c"], "unknown modifier"),
             ([*GIVEN, "--where", "a.b=c", "--close-as", "duplicate"], "benign, false-positive"),
             (["--alert", "A-0000", *GIVEN[2:], "--where", "a.b=c"], "there is no alert"),

@@ -57,6 +57,20 @@ def test_import_without_a_place_or_a_release(tmp_path: Path) -> None:
     assert "content: {rules: [rules]}" in done.err
 
 
+def test_lint_counts_warnings_on_imported_rules(place: Path) -> None:
+    """Nobody here can edit them, and there are thousands. Named or with -v they are shown; errors always."""
+    soc("rule", "import", zipped(place / "1.zip", FIRST), cwd=place).ok()
+    (place / "rules/own.yml").write_bytes(rule(D, "Own", value="own"))
+    short = soc("rule", "lint", "rules", cwd=place).ok()
+    assert "rules/own.yml" in short.out
+    assert "upstream" not in short.out
+    assert "on imported rules are not shown" in short.err
+    for args in (["rules", "-v"], ["rules/upstream/sigmahq"], ["rules", "--output", "csv"]):
+        assert "upstream/sigmahq/rules/windows/a.yml" in soc("rule", "lint", *args, cwd=place).ok().out
+    (place / "rules/upstream/sigmahq/rules/windows/a.yml").write_text("title: [\n")
+    assert "upstream/sigmahq/rules/windows/a.yml:" in soc("rule", "lint", "rules", cwd=place).failed(1).out
+
+
 def test_the_list_shows_what_holds_and_why(place: Path) -> None:
     """State, effective level and the deciding line are shown; show names every file that decided."""
     soc("rule", "import", zipped(place / "1.zip", FIRST), cwd=place).ok()

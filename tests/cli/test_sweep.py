@@ -116,6 +116,22 @@ class TestOnce:
         """Exit 2, with the way it works."""
         assert said in run(store, rules, *args).failed(2).err
 
+    def test_a_mistyped_store_does_not_look_like_a_quiet_night(self, rules: Path, tmp_path: Path) -> None:
+        """No events and no alerts, because there was no store: it says so, once."""
+        there = tmp_path / "no-such-store"
+        first = soc("sweep", "--store", there, "--rules", rules, "--once").ok()
+        assert f"there was no store at {there}" in first.err
+        assert "there was no store" not in soc("sweep", "--store", there, "--rules", rules, "--once").ok().err
+
+    def test_rules_that_cannot_be_decided_are_told_of(self, store: Store, rules: Path) -> None:
+        """A placeholder that nobody defines: such a rule finds nothing, and that is said."""
+        (rules / "lists.yml").write_text(
+            "title: Ours\nid: 5f0c3c1e-6d0b-4d7e-9a1b-0b7f0c9d2e10\nlogsource: {category: webserver}\n"
+            "detection: {a: {user.name|expand: '%nobody_defines_it%'}, condition: a}\n"
+        )
+        said = run(store, rules, "--once").ok().err
+        assert "1 rule cannot be decided and found nothing: soc rule list --state undecidable" in said
+
     def test_empty_folder_is_not_a_success(self, store: Store, tmp_path: Path) -> None:
         """Sweeping with no rule at all is a failure."""
         (tmp_path / "none").mkdir()

@@ -93,7 +93,9 @@ def list_(
     if ruleset.shadow:
         s.say(f"{len(ruleset.shadow)} in shadow: hits are counted and raise no alerts")
     if ruleset.errors:
-        s.say(f"{len(ruleset.errors)} errors keep rules from being used; see: soc rule lint")
+        count = len(ruleset.errors)
+        errors = "1 error keeps a rule" if count == 1 else f"{count:,} errors keep rules"
+        s.say(f"{errors} from being used; see: soc rule lint")
 
 
 @app.command("show")

@@ -24,6 +24,8 @@ def lint(files: Chosen = None) -> int:
     With a store (--store, or in soc.yml) it is asked which fields its events ever had. As JSON:
     {"valid": …, "problems": [{"path", "line", "kind", "message", …}]}.
 
+    Warnings about imported rules are counted, and shown with -v or when such a rule or its folder is named.
+
     Examples:
 
       soc rule lint
@@ -41,7 +43,11 @@ def lint(files: Chosen = None) -> int:
     if s.out.format == "json" and s.out.fields is None:
         s.out.one({"valid": valid, "problems": rows(problems)})
     else:
-        show_problems(s.out, problems)
+        everything = s.verbose or not s.out.is_table
+        shown, imported = (problems, 0) if everything else checks.about_imported(files or [], problems)
+        show_problems(s.out, shown)
+        if imported:
+            s.say(f"of these, {imported:,} on imported rules are not shown: -v shows them")
     if not count and not problems:
         s.say("there is no rule in it; nothing was checked")
         return ExitCode.FAILED

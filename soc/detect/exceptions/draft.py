@@ -57,12 +57,15 @@ def expiry(text: str, now: datetime) -> datetime:
 
     Raises `UsageError` for a moment that is past or more than `LONGEST` away.
     """
+    hint = "write how long it holds (30d, 12h), or until when (2026-12-31)"
     try:
         ends = now + parse_duration(text)
     except (UsageError, OverflowError):
-        ends = parse_when(text, now)
+        try:
+            ends = parse_when(text, now)
+        except UsageError as error:  # its hint is about times that are past
+            raise UsageError(f"--expires: {error}", hint=hint) from None
     ends = ends.astimezone(UTC).replace(microsecond=0)
-    hint = "write how long it holds (30d, 12h), or until when (2026-12-31)"
     if ends <= now:
         raise UsageError(f"--expires {text}: that is past already", hint=hint)
     if ends - now > LONGEST:

@@ -88,7 +88,7 @@ class EntryReader:
         for key in value:
             if key not in known:
                 near = difflib.get_close_matches(str(key).lower(), list(known), n=1)
-                meant = f"; did you mean {near[0]!r}?" if near else ""
+                meant = f" (did you mean {near[0]!r}?)" if near else ""
                 message = f"unknown key {key!r}{meant} Known here: {', '.join(known)}"
                 self.problem(message, *at, str(key), kind="unknown_key")
         return value
@@ -120,7 +120,7 @@ class EntryReader:
             if among and one not in among:
                 near = difflib.get_close_matches(one.lower(), list(among), n=1)
                 meant = f"; did you mean {near[0]!r}?" if near else ""
-                self.problem(f"unknown {name} {one!r}{meant} One of: {', '.join(among)}", *at, name)
+                self.problem(f"unknown {name} {one!r}{meant}: one of {', '.join(among)}", *at, name)
         return tuple(one for one in found if not among or one in among)
 
     def condition(self, data: Mapping[str, Any], *at: str | int) -> Condition | None:

@@ -100,7 +100,9 @@ class Import:
         parts = [f"{self.count(kind):,} {kind}" for kind in kinds if self.count(kind)]
         said = ", ".join(parts) or "nothing changes"
         version = self.after.version or (self.after.commit[:12] if self.after.commit else "")
-        return f"{self.after.name}{f' {version}' if version else ''}: {len(self.after.rules):,} rules; {said}"
+        count = len(self.after.rules)
+        rules = f"{count:,} rule{'' if count == 1 else 's'}"
+        return f"{self.after.name}{f' {version}' if version else ''}: {rules}; {said}"
 
 
 def target_folder(config: Config, to: Path | None) -> Path:
