@@ -63,6 +63,16 @@ def test_list_filters(tmp_path: Path) -> None:
     assert "unknown level 'loud'" in soc("rule", "list", "--level", "loud", cwd=tmp_path).failed(2).err
 
 
+def test_list_gives_titles_room_where_there_is_little(tmp_path: Path) -> None:
+    """At 80 columns techniques leave their room to titles; wider screens and programs have them."""
+    few = soc("rule", "list", "--level", "critical", cwd=tmp_path, env={"COLUMNS": "80"}).ok().out
+    assert "TECHNIQUES" not in few
+    assert max(map(len, few.splitlines())) <= 80
+    many = soc("rule", "list", "--level", "critical", cwd=tmp_path, env={"COLUMNS": "140"}).ok().out
+    assert "TECHNIQUES" in many
+    assert "techniques" in soc("rule", "list", "--output", "csv", cwd=tmp_path).ok().out.splitlines()[0]
+
+
 def test_show_tells_everything(tmp_path: Path) -> None:
     """By name and by the beginning of an id; unknown ones are refused with near names."""
     shown = soc("rule", "show", "win_lsass_read", "--output", "json", cwd=tmp_path).ok().json

@@ -58,6 +58,7 @@ def list_(
       soc rule list --state not-selected --fields id,title,decided
     """
     from soc.cli.progress import bar
+    from soc.cli.times import narrow
     from soc.detect import catalogue
     from soc.detect.releases.selection import left_out
     from soc.detect.rule import LEVELS
@@ -85,7 +86,7 @@ def list_(
         Column("layer", right=True),
         Column("title", wide=True),
         Column("state"),
-        Column("techniques", wide=True),
+        *([] if s.out.is_table and narrow() else [Column("techniques", wide=True)]),
     ]
     s.out.rows((catalogue.row(rule) for rule in rules), columns, empty="no such rule")
     if text := left_out(ruleset.rules):
