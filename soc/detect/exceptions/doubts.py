@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from soc import ecs
 from soc.detect.exceptions.model import Applied, bare
+from soc.detect.logic import never
 from soc.detect.predicate import And, Not, Op, Or, Predicate, Test, tests
 from soc.hints import like
 
@@ -53,7 +54,9 @@ def hides_everything(rule: Rule, applied: Applied) -> bool:
     parts = applied.hides.parts if isinstance(applied.hides, And) else (applied.hides,)
     before = [part for part in parts if not _is_expiry(part)]
     whole = bare(rule)
-    return holds(And(tuple(before)), whole.parts if isinstance(whole, And) else (whole,)) is True
+    given = whole.parts if isinstance(whole, And) else (whole,)
+    hides = before[0] if len(before) == 1 else And(tuple(before))
+    return holds(hides, given) is True or never(And((*given, Not(hides))))
 
 
 def _is_expiry(predicate: Predicate) -> bool:

@@ -50,6 +50,14 @@ def test_findings(text: str, kinds: Sequence[str], line: int, tmp_path: Path) ->
     assert [problem.place.line for problem in found] == [line] * len(kinds)
 
 
+def test_a_field_that_one_of_several_values_needs_is_there(tmp_path: Path) -> None:
+    """Whichever of `[a, b*]` it is, there is a name: an exception for all that have one hides everything."""
+    rule = SHELL.replace("url.query|contains: cmd=", "user.name: [a, 'b*']")
+    assert rule != SHELL
+    found = load(tmp_path, exception("user.name|exists: true"), rule=rule)
+    assert [one.kind for one in check(found.exemptions, found.rules, NOW)] == ["exception_everything"]
+
+
 def test_every_finding_is_documented() -> None:
     """The page has the kinds that there are, and no others; `unknown_rule` comes from the loader."""
     root = Path(__file__).parents[3]

@@ -243,6 +243,7 @@ def test_old_alerts_that_are_open_are_looked_at(store: Store, tmp_path: Path) ->
         (["url.query:* or host.name:web01"], True),
         (["host.name=web01"], False),
         (["url.query|exists=false"], False),
+        (["host.name:web01 or not host.name:web01"], True),
     ],
 )
 def test_an_exception_that_hides_everything(where: Sequence[str], everything: bool, tmp_path: Path) -> None:
