@@ -63,10 +63,12 @@ def test_list_filters(tmp_path: Path) -> None:
     assert "unknown level 'loud'" in soc("rule", "list", "--level", "loud", cwd=tmp_path).failed(2).err
 
 
-def test_list_gives_titles_room_where_there_is_little(tmp_path: Path) -> None:
-    """At 80 columns techniques leave their room to titles; wider screens and programs have them."""
+def test_list_shows_whole_names_where_there_is_little_room(tmp_path: Path) -> None:
+    """At 80 columns layer and techniques make room: a name that is cut cannot be given to `soc rule show`."""
     few = soc("rule", "list", "--level", "critical", cwd=tmp_path, env={"COLUMNS": "80"}).ok().out
     assert "TECHNIQUES" not in few
+    assert "finding_critical_exploit" in few
+    assert "…" not in few
     assert max(map(len, few.splitlines())) <= 80
     many = soc("rule", "list", "--level", "critical", cwd=tmp_path, env={"COLUMNS": "140"}).ok().out
     assert "TECHNIQUES" in many

@@ -80,13 +80,16 @@ def list_(
         states=states,
         origins=origin or (),
     )
+    roomy = [Column("layer", right=True), Column("techniques", wide=True)]
+    if s.out.is_table and narrow():
+        roomy = []  # a name that is cut short cannot be given to another command
     columns = [
         Column("name", style="bold"),
         Column("level"),
-        Column("layer", right=True),
+        *roomy[:1],
         Column("title", wide=True),
         Column("state"),
-        *([] if s.out.is_table and narrow() else [Column("techniques", wide=True)]),
+        *roomy[1:],
     ]
     s.out.rows((catalogue.row(rule) for rule in rules), columns, empty="no such rule")
     if text := left_out(ruleset.rules):

@@ -40,18 +40,19 @@ def lint(files: Chosen = None) -> int:
     s = session()
     count, problems = checks.lint_chosen(s.config, files or [], store=_store_there(s))
     valid = not any(problem.severity is Severity.ERROR for problem in problems)
+    imported = 0
     if s.out.format == "json" and s.out.fields is None:
         s.out.one({"valid": valid, "problems": rows(problems)})
     else:
         everything = s.verbose or not s.out.is_table
         shown, imported = (problems, 0) if everything else checks.about_imported(files or [], problems)
         show_problems(s.out, shown)
-        if imported:
-            s.say(f"of these, {imported:,} on imported rules are not shown: -v shows them")
     if not count and not problems:
         s.say("there is no rule in it; nothing was checked")
         return ExitCode.FAILED
     s.say(f"{count} rule{'' if count == 1 else 's'}: {checks.tally(problems)}")
+    if imported:
+        s.say(f"of the warnings, {imported:,} on imported rules are not shown: -v shows them")
     return ExitCode.DONE if valid else ExitCode.FAILED
 
 
