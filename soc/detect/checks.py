@@ -35,7 +35,9 @@ def lint_chosen(
     from soc import content
     from soc.collect.collector import collectors_for
     from soc.detect import catalogue
-    from soc.detect.lint import lint, orphans
+    from soc.detect.exceptions.checks import check_elsewhere
+    from soc.detect.lint import lint, orphans, weigh
+    from soc.detect.ruleset import ruleset_for
     from soc.detect.sight import Sight
     from soc.playbook.library import playbooks_for
 
@@ -52,6 +54,10 @@ def lint_chosen(
         severities=config.lint,
         unfilled=unfilled,
     )
+    if arguments and ruleset.exemptions:
+        looked_at = {rule.id for rule in ruleset.rules}
+        others = [rule for rule in ruleset_for(config).rules if rule.id not in looked_at]
+        problems += weigh(check_elsewhere(ruleset.exemptions, others), config.lint)
     folders = [Path(a) for a in arguments if Path(a).is_dir()]
     for folder in folders if arguments else [content.shipped("rules"), *config.rules]:
         problems += orphans(folder)

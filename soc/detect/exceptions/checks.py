@@ -85,12 +85,22 @@ def _over(one: Exemption, places: _Places, now: datetime) -> Iterator[Problem]:
         )
 
 
-def _meaning(one: Exemption, places: _Places, rules: Mapping[str, Rule]) -> Iterator[Problem]:
-    from soc.detect.exceptions.doubts import hides_everything, holds
+def check_elsewhere(exemptions: Sequence[Exemption], rules: Iterable[Rule]) -> list[Problem]:
+    """What exceptions hide of rules that stand in other files than those that `check` was given."""
+    by_id = {rule.id: rule for rule in rules}
+    return [problem for one in exemptions for problem in _hiding(one, _Places(one), by_id)]
 
+
+def _meaning(one: Exemption, places: _Places, rules: Mapping[str, Rule]) -> Iterator[Problem]:
     if not one.applies and (one.rules is None or not _are_gone(one, rules)):
         message = "it applies to no rule: none of its rules is a detection of this log source"
         yield _warning("exception_nowhere", message, places.at("logsource"), "soc rule show RULE says which")
+    yield from _hiding(one, places, rules)
+
+
+def _hiding(one: Exemption, places: _Places, rules: Mapping[str, Rule]) -> Iterator[Problem]:
+    from soc.detect.exceptions.doubts import hides_everything, holds
+
     for id_ in one.applies:
         rule = rules.get(id_)
         applied = next((a for a in rule.exceptions if a.id == one.id), None) if rule else None

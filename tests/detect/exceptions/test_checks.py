@@ -86,6 +86,9 @@ def test_lint_of_single_files(tmp_path: Path) -> None:
     (folder / "one.yml").write_text(webserver)
     settings = config.load(tmp_path / "soc.yml")
     assert chosen.lint_chosen(settings, [str(folder / "one.yml")]) == (1, [])
+    (folder / "one.yml").write_text(webserver.replace("host.name: web01", "url.query|exists: true"))
+    _, problems = chosen.lint_chosen(settings, [str(folder / "one.yml")])
+    assert [problem.kind for problem in problems] == ["exception_everything"]
     (folder / "one.yml").write_text(webserver.replace(RULE, "4f1c6a1e-0000-4000-8000-000000000000"))
     _, problems = chosen.lint_chosen(settings, [str(folder)])
     assert [problem.kind for problem in problems] == ["unknown_rule"]
