@@ -519,7 +519,7 @@ def _wrong_verdict(rule: Rule, case: Case, events: Sequence[Event], hits: int, u
     if undecided:
         return f"undecided on {undecided} of {len(events)} events: a regular expression ran out of time"
     if case.expect is Expect.FIRES:
-        return "" if hits else "it should fire and did not"
+        return "" if hits else f"it should fire and did not{_hidden_by(rule, events)}"
     if hits and rule.definition:
         return f"it should stay silent and raised {hits} alert{'' if hits == 1 else 's'}"
     if hits:
@@ -534,6 +534,16 @@ def _wrong_verdict(rule: Rule, case: Case, events: Sequence[Event], hits: int, u
     ):
         return f"no near miss: none of its events belongs to the log source of the rule ({rule.logsource})"
     return ""
+
+
+def _hidden_by(rule: Rule, events: Sequence[Event]) -> str:
+    """The exceptions that keep a rule from firing on its own sample: nothing in the rule is wrong then."""
+    from soc.detect.exceptions.model import bare
+    from soc.detect.predicate import matches
+
+    hidden = [event for event in events if matches(bare(rule), event)] if rule.exceptions else []
+    found = [one.id[:8] for one in rule.exceptions if any(matches(one.hides, event) for event in hidden)]
+    return f": hidden by the exception {', '.join(found)} (soc exception show)" if found else ""
 
 
 def run_samples(rules: Sequence[Rule], collectors: Collectors) -> Iterator[CaseResult]:

@@ -100,6 +100,19 @@ def test_a_case_that_goes_otherwise_says_how(
     assert faults(bench, rule, one_case(expect, LINE.format(page=page, status=status))) == [fault]
 
 
+def test_an_exception_that_hides_a_sample_is_named(bench: Bench, rule_file: Path) -> None:
+    """Nothing in the rule is wrong then, and nobody would look for the reason in another file."""
+    (rule_file.parent / "hides.yml").write_text(
+        "title: Hides\nid: 7b1f0c1e-0d52-4c8e-9a64-1b2c3d4e5f61\nlogsource: {category: webserver}\n"
+        f"filter: {{rules: [{VALUES['id']}], selection: {{url.path: '*'}}, condition: not selection}}\n"
+        "custom_attributes: {soc.owner: me, soc.reason: a test, soc.expires: '2999-01-01'}\n"
+    )
+    (rule,) = load_rules([rule_file.parent], cache=False).rules
+    case = load_samples(rule_file).cases[0]
+    said = bench.run(rule, case).fault
+    assert said == "it should fire and did not: hidden by the exception 7b1f0c1e (soc exception show)"
+
+
 def test_a_line_that_cannot_be_read_shows_nothing(bench: Bench, rule: Rule) -> None:
     """A silent case of rubbish is not passed over as silent."""
     (fault,) = faults(bench, rule, one_case("silent", "rubbish"))
