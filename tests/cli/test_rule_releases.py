@@ -140,6 +140,9 @@ class TestPublish:
         said = soc("audit", "list", "--output", "json", cwd=content).ok().json
         assert [row["action"] for row in said] == ["rule.publish", "rule.publish", "rule.rollback"]
         assert "remembered" in soc("rule", "rollback", "abcdef", cwd=content).failed(2).err
+        again = soc("rule", "rollback", "--yes", cwd=content).failed(1)
+        assert "nothing is further back" in again.err
+        assert "soc rule rollback COMMIT" in again.err
 
     def test_the_configuration_can_say_published(self, content: Path) -> None:
         """`detect: {rules: published}` makes it the default; --rules still means files."""

@@ -165,6 +165,8 @@ def rollback(
     has who and when. What changes for the rules is shown first. The files in git are not touched: put them
     right as well before the next publish.
 
+    Each further rollback goes further back. A set that a rollback left holds again only when you name it.
+
     Examples:
 
       soc rule rollback --list

@@ -348,16 +348,15 @@ class Return:
 
 
 def earlier(store: Store, wanted: str = "") -> tuple[Head, Release]:
-    """The release to go back to: the last other one, or that of a commit (a beginning is enough) or number.
+    """The release to go back to: the one before, or that of a commit (a beginning is enough) or number.
 
-    Raises `UsageError` when there is none.
+    What a rollback left is not gone back to unless it is named, so that each rollback goes further back.
+    Raises `UsageError` when no such release is remembered, `SocError` when nothing is further back.
     """
     found = published.head(store)
     if found is None:
         raise UsageError("no rules are published in this store", hint="soc rule publish")
-    others = [
-        one for one in found.history if (one.set, one.label) != (found.release.set, found.release.label)
-    ]
+    others = [one for one in found.history if _key(one) != _key(found.release)]
     if wanted:
         key = wanted.lower()
         others = [
@@ -366,11 +365,35 @@ def earlier(store: Store, wanted: str = "") -> tuple[Head, Release]:
     if not others:
         what = f"no earlier release of {wanted!r} is remembered" if wanted else "there is no earlier release"
         raise UsageError(what, hint="soc rule rollback --list")
+    if not wanted:
+        return found, _further_back(found)
     distinct = {one.set for one in others}
-    if wanted and len(distinct) > 1:
+    if len(distinct) > 1:
         numbers = ", ".join(str(one.number) for one in others)
         raise UsageError(f"{wanted!r} means several releases: {numbers}", hint="name one by its number")
     return found, others[0]
+
+
+def _key(release: Release) -> tuple[str, str]:
+    """What makes two releases the same one for somebody who goes back."""
+    return release.set, release.label
+
+
+def _further_back(found: Head) -> Release:
+    """The release before the one that holds, as if what rollbacks left had never been published."""
+    line: list[Release] = []
+    for release in (*reversed(found.history), found.release):
+        there = [number for number, one in enumerate(line) if _key(one) == _key(release)]
+        if there and (release.back or there[-1] == len(line) - 1):
+            del line[there[-1] + 1 :]
+        else:
+            line.append(release)
+    if len(line) < 2:
+        raise SocError(
+            f"nothing is further back than {found.release}: rollbacks left the other remembered sets",
+            hint="name the one that you want: soc rule rollback COMMIT (soc rule rollback --list shows them)",
+        )
+    return line[-2]
 
 
 def prepare_return(store: Store, cache: Path, wanted: str = "") -> Return:

@@ -14,7 +14,7 @@ from soc.detect.releases.published import BLOB, CURRENT, HEAD, SET, PublishedRul
 from soc.detect.ruleset import ruleset_for
 from soc.detect.sweep import Start
 from soc.detect.sweep_job import SweepJob
-from soc.errors import ConflictError, ContentError, UsageError
+from soc.errors import ConflictError, ContentError, SocError, UsageError
 from soc.respond import audit
 from soc.store import open_store
 from soc.store.contract import Store, Write
@@ -290,6 +290,30 @@ def test_going_back(config: Config, store: Store, repository: Path) -> None:
     stale = replace(back, before=replace(back.before, version=1))
     with pytest.raises(ConflictError):
         publish.go_back(store, stale)
+    assert audit.verify(store).ok
+
+
+def test_each_going_back_goes_further_back(config: Config, store: Store, repository: Path) -> None:
+    """Two rollbacks in a row do not end at the bad set that the first one left."""
+
+    def put(value: str) -> str:
+        write_rule(repository / "rules" / "a.yml", A, "A", value)
+        commit(repository)
+        return publish.publish(store, draft(config, store)).commit
+
+    def back(wanted: str = "") -> str:
+        return publish.go_back(store, publish.prepare_return(store, cache_folder(), wanted)).commit
+
+    one, two, three = put("one"), put("two"), put("three")
+    assert (back(), back()) == (two, one)
+    with pytest.raises(SocError, match="nothing is further back") as caught:
+        back()
+    assert caught.value.exit_code == 1
+    assert "soc rule rollback COMMIT" in caught.value.hint
+    four = put("four")
+    assert back() == one  # not two, not three: rollbacks left them
+    assert back(three) == three  # unless it is named
+    assert (back(), back(four), back()) == (one, four, one)
     assert audit.verify(store).ok
 
 
