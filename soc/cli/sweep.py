@@ -305,6 +305,11 @@ def _window(since: str, until: str, *, gaps: bool) -> Window:
     if until and not since:
         raise UsageError("--until goes with --since", hint="--since beginning --until 2026-03-02")
     begin = None if gaps or since == "beginning" else parse_when(since)
+    if begin and begin > datetime.now(UTC):
+        raise UsageError(
+            f"--since {since} is in the future: there is nothing to fill in yet",
+            hint="--since beginning, 7d, 2026-03-02",
+        )
     end = parse_when(until) if until else None
     if begin and end and begin >= end:
         raise UsageError("--since is not before --until: no event lies between them")

@@ -365,6 +365,7 @@ class TestBackfill:
             (("shell", "--since", "1d", "--until", "2d"), "not before"),
             (("none_such", "--gaps"), "there is no rule"),
             (("shell", "--since", "never"), "never"),
+            (("shell", "--since", "3000-01-01"), "in the future"),
         ],
     )
     def test_mistakes(self, store: Store, rules: Path, args: tuple[str, ...], said: str) -> None:
