@@ -164,7 +164,7 @@ def _usable(rule: Rule, marks: _Marks) -> Iterator[Problem]:
     if rule.undecidable:
         hint = (
             "name its values in lists/NAME.txt beside the rules, or in soc.yml: detect: {placeholders: …}"
-            if "placeholder" in rule.undecidable
+            if rule.undecidable.startswith("nobody defines the placeholder")
             else ""
         )
         yield Problem("undecidable", rule.undecidable, marks.place("detection"), hint=hint)

@@ -42,7 +42,7 @@ MAX_EXPANDED = 10_000
 """Values that one value may turn into: five dashes in each of six places are 15,625."""
 
 Lookup = Callable[[str], Sequence[str] | None]
-"""The values of a placeholder; None when nobody defines it."""
+"""The values of a placeholder; None when nobody defines it. It may raise `UndecidableError` itself."""
 
 
 class UndecidableError(Exception):

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from soc import yamlio
+from soc.detect.modifiers import UndecidableError
 from soc.detect.placeholders import Configured, Placeholders, load_placeholders
 from soc.detect.predicate import And, Op, Or, Predicate, Test
 from soc.detect.rule import Logsource
@@ -136,10 +137,17 @@ class Pipelines:
         ]
 
     def placeholder(self, name: str) -> tuple[str, ...] | None:
-        """The values of a placeholder; None when nobody defines it."""
+        """The values of a placeholder; None when nobody defines it.
+
+        Raises `UndecidableError` when the only list of that name cannot be used.
+        """
         if name in self.lists.values:
             return self.lists.values[name]
-        return next((p.placeholders[name] for p in self.pipelines if name in p.placeholders), None)
+        found = next((p.placeholders[name] for p in self.pipelines if name in p.placeholders), None)
+        if found is None and name in self.lists.broken:
+            why = self.lists.broken[name]
+            raise UndecidableError(f"the list of the placeholder %{name}% cannot be used: {why}")
+        return found
 
 
 def paths(folders: Sequence[Path]) -> list[Path]:

@@ -35,10 +35,11 @@ ENDINGS = (".txt", ".yml", ".yaml")
 
 @dataclass(frozen=True)
 class Placeholders:
-    """Values by name; `digest` stands for all of them."""
+    """Values by name; `broken` is why a list cannot be used, by its name; `digest` stands for all of them."""
 
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
 
 
@@ -63,13 +64,17 @@ def load_placeholders(folders: Sequence[Path], configured: Configured | None = N
     configured = configured or {}
     values = {name: given for name, given in configured.items() if not isinstance(given, Path)}
     problems: list[Problem] = []
+    broken: dict[str, str] = {}
     for name, path in files_of(folders, configured).items():
         try:
             values[name] = _read(path)
         except ContentError as error:
             problems += error.problems
-    digest = hashlib.blake2b(repr(sorted(values.items())).encode(), digest_size=16).hexdigest()
-    return Placeholders(values, tuple(problems), digest if values else "")
+            broken[name] = str(error)
+    # also what is broken: what is said of a rule for that reason is kept with the rule
+    known = repr((sorted(values.items()), sorted(broken.items())))
+    digest = hashlib.blake2b(known.encode(), digest_size=16).hexdigest()
+    return Placeholders(values, tuple(problems), broken, digest if values or broken else "")
 
 
 def _read(path: Path) -> tuple[str, ...]:

@@ -42,6 +42,26 @@ def test_nobody_defines_it(tmp_path: Path) -> None:
     assert rule.undecidable == "nobody defines the placeholder %admins%"
 
 
+def test_a_list_that_cannot_be_used(tmp_path: Path) -> None:
+    """An empty or broken list is the reason, with its path; also when it breaks in another way later."""
+    folder = content(tmp_path, admins__txt="# nobody yet\n")
+
+    def reason() -> str:
+        (rule,) = load_rules([folder], declared=rules.DECLARED, cache=tmp_path / "cache").rules
+        return rule.undecidable
+
+    path = folder / "lists" / "admins.txt"
+    assert reason() == f"the list of the placeholder %admins% cannot be used: {path}: the list holds no value"
+    path.write_text("x\n" * 2 + "".join(f"{n}\n" for n in range(MOST)))
+    assert f"{path}: 10,001 values" in reason()
+    path.unlink()
+    assert reason() == "nobody defines the placeholder %admins%"
+    content(folder, admins__yml="a: b")
+    assert "admins.yml:1:1: a list of values is expected" in reason()
+    content(folder, admins__yml="[root]")
+    assert not reason()
+
+
 def test_where_a_list_comes_from(tmp_path: Path) -> None:
     """The configuration before lists, a later folder before an earlier one, lists before pipelines."""
     one = content(tmp_path / "one", admins__txt="# ours\n\nroot\nadm-*\n")
