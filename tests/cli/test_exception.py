@@ -215,13 +215,17 @@ class TestAdd:
             (["--rule", "web_shell", "--expires", "soon", "--reason", "x", "--where", "a=b"], "not a time"),
             (["--rule", "web_shell", "--expires", "soon", "--reason", "x", "--where", "a=b"], "until when"),
             ([*GIVEN, "--where", "a.b|fuzzy=c"], "unknown modifier"),
+            ([*GIVEN, "--where", "a.b|re=(("], "--where: "),
+            ([*GIVEN, "--where", "a.b|cidr=10"], "--where a.b"),
             ([*GIVEN, "--where", "a.b=c", "--close-as", "duplicate"], "benign, false-positive"),
             (["--alert", "A-0000", *GIVEN[2:], "--where", "a.b=c"], "there is no alert"),
         ],
     )
     def test_what_is_wrong_is_said(self, args: list[str], message: str, world: Path) -> None:
         """Exit 2, a sentence, and nothing written."""
-        assert message in run(world, "add", *args).failed(2).err
+        said = run(world, "add", *args).failed(2).err
+        assert message in said
+        assert "the exception:" not in said  # a place in a text that was never saved
         assert not (world / FOLDER).exists()
 
     def test_without_a_content_folder(self, world: Path) -> None:

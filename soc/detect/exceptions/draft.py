@@ -192,7 +192,10 @@ def _applied(document: Mapping[str, Any], rule: Rule, expires: datetime, pipelin
     found = sigma.check(loaded, problems)
     if found is None:
         raise ContentError(problems, hint="correct --where")
-    compiled = sigma.compile_filter(loaded, found, rule.logsource, pipelines)
+    try:
+        compiled = sigma.compile_filter(loaded, found, rule.logsource, pipelines)
+    except ContentError as error:  # its place is one in a text that nobody has seen
+        raise UsageError(f"--where: {error.message}", hint=error.hint or "correct --where") from None
     if compiled.undecidable:
         raise UsageError(f"the exception cannot be decided: {compiled.undecidable}")
     return model.apply(str(document["id"]), compiled.predicate, expires)
