@@ -113,7 +113,7 @@ def add(
     from soc.cli.exception_steps import agree, choose, prepare, save, warn
     from soc.detect.exceptions.actions import CLOSE_AS
     from soc.detect.exceptions.draft import expiry, sentence
-    from soc.detect.exceptions.files import folder_of
+    from soc.detect.exceptions.files import folder_of, free
     from soc.timing import parse_when
 
     s = session()
@@ -134,7 +134,7 @@ def add(
         owner=owner.strip(), ticket=ticket.strip(), name=name,
     )  # fmt: skip
     doubts = warn(s, draft, reviews, alert)
-    agree(s, reviews, folder / f"{draft.name}.yml", yes=yes, dry_run=dry_run)
+    agree(s, reviews, free(folder, draft.name), yes=yes, dry_run=dry_run)
     return save(s, draft, reviews, doubts, folder, close_as if close_matching else "", dry_run=dry_run)
 
 

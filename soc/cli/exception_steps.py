@@ -115,8 +115,7 @@ def warn(s: Session, draft: Draft, reviews: Sequence[Review], alert: str) -> lis
     from soc.cli import exception_report as report
     from soc.detect.exceptions.doubts import doubts
 
-    view = _alert(s, alert)
-    found = doubts(draft, reviews, alert=view.id if view else "")
+    found = doubts(draft, reviews, alert=_alert(s, alert))
     if s.out.is_table and s.out.fields is None:
         report.show_draft(s, draft, reviews, found)
     return found
@@ -156,19 +155,20 @@ def save(
     dry_run: bool,
 ) -> int:
     from soc.cli import exception_report as report
-    from soc.detect.exceptions import actions
+    from soc.detect.exceptions import actions, files
 
     store = s.store(create=False)
-    path = folder / f"{draft.name}.yml"
-    if not dry_run:
-        path = actions.add(store, folder, draft, reviews)
+    path = files.free(folder, draft.name) if dry_run else actions.add(store, folder, draft, reviews)
+    if path.stem != draft.name:
+        s.say(f"there is an exception {draft.name} already; this one is called {path.stem}")
     results: list[Changed] = []
     if close_as:
         covers = [cover for one in reviews for cover in one.open]
         note = f"exception {draft.id} ({path.stem}): {draft.reason}"
         results = actions.close_covered(store, covers, reason=close_as, note=note, dry_run=dry_run)
     rows = [report.closed_row(result, dry_run=dry_run) for result in results]
-    everything = {**report.data(draft, reviews, doubts), "path": str(path), "saved": not dry_run}
+    everything = report.data(draft, reviews, doubts)
+    everything |= {"name": path.stem, "path": str(path), "saved": not dry_run}
     if close_as:
         everything |= {"closed": rows, "coverage": _coverage(reviews)}
     if dry_run and s.out.is_table:

@@ -148,6 +148,35 @@ class TestAdd:
             assert (child.exitstatus == 0) is saved
             assert (world / FOLDER).exists() is saved
 
+    def test_a_name_that_is_taken(self, world: Path) -> None:
+        """The name used instead is said, also in a dry run; so is an exception that does the same."""
+        same = ("add", *GIVEN, "--where", "host.name=web01", "--name", "scanner")
+        assert "already" not in run(world, *same, "--yes").ok().err
+        (first,) = run(world, "list", "--output", "json").ok().json
+        for more in ("--dry-run", "--yes"):
+            said = run(world, *same, more).ok()
+            assert "there is an exception scanner already; this one is called scanner-2" in said.err
+            assert f"the exception {first['id'][:8]} hides the same hits" in said.err
+            assert f"soc exception extend {first['id'][:8]} --expires" in said.err
+        other = run(world, "add", *GIVEN, "--where", "host.name=web02", "--name", "scanner", "--dry-run",
+                    "--output", "json").ok()  # fmt: skip
+        assert (other.json["name"], Path(other.json["path"]).name) == ("scanner-3", "scanner-3.yml")
+        assert "hides the same" not in other.err + " ".join(other.json["doubts"])
+        run(world, "end", "scanner", "--reason", "x").ok()
+        run(world, "end", "scanner-2", "--reason", "x").ok()
+        assert "hides the same" not in run(world, *same, "--dry-run").ok().err
+
+    def test_an_alert_from_before_since(self, world: Path, store: Store) -> None:
+        """Nothing of it is counted: a longer --since is named, and with it there is a count."""
+        given = ("add", "--alert", alert_of(store, "web01"), *GIVEN[2:], "--where", "host.name=web01")
+        said = run(world, *given, "--since", "1d", "--dry-run").ok()
+        assert "0 hits" in said.out
+        assert "older than --since" in said.err
+        assert "--since 3d" in said.err
+        said = run(world, *given, "--since", "3d", "--dry-run").ok()
+        assert "it hides 3" in said.out
+        assert "older than" not in said.err
+
     def test_values_of_an_alert_are_offered(self, world: Path, store: Store) -> None:
         """First its entity; as commands to copy, or to choose from at a terminal."""
         id_ = alert_of(store, "web01")

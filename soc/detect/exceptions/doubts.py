@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from soc import ecs
-from soc.detect.exceptions.model import Applied, bare
+from soc.detect.exceptions.model import SHORT, Applied, bare
 from soc.detect.logic import never
 from soc.detect.predicate import And, Not, Op, Or, Predicate, Test, tests
+from soc.event import moment, timestamp
 from soc.hints import like
 
 if TYPE_CHECKING:
     from soc.detect.exceptions.draft import Draft
     from soc.detect.exceptions.review import Review
     from soc.detect.rule import Rule
+    from soc.respond.alerts import AlertView
 
 EVERYWHERE = frozenset({"@timestamp", "soc.layer"})
 """Fields that every event in a store has."""
@@ -51,12 +54,17 @@ def _test_holds(test: Test, given: Collection[Predicate]) -> bool | None:
 
 def hides_everything(rule: Rule, applied: Applied) -> bool:
     """Whether an exception hides each hit of its rule before its expiry, whatever the event."""
-    parts = applied.hides.parts if isinstance(applied.hides, And) else (applied.hides,)
-    before = [part for part in parts if not _is_expiry(part)]
+    before = _before_expiry(applied)
     whole = bare(rule)
     given = whole.parts if isinstance(whole, And) else (whole,)
     hides = before[0] if len(before) == 1 else And(tuple(before))
     return holds(hides, given) is True or never(And((*given, Not(hides))))
+
+
+def _before_expiry(applied: Applied) -> list[Predicate]:
+    """What an exception hides without its expiry: all of these must hold."""
+    parts = applied.hides.parts if isinstance(applied.hides, And) else (applied.hides,)
+    return [part for part in parts if not _is_expiry(part)]
 
 
 def _is_expiry(predicate: Predicate) -> bool:
@@ -67,9 +75,25 @@ def _is_expiry(predicate: Predicate) -> bool:
     )
 
 
-def doubts(draft: Draft, reviews: Sequence[Review], *, alert: str = "") -> list[str]:
+def doubts(draft: Draft, reviews: Sequence[Review], *, alert: AlertView | None = None) -> list[str]:
     """Sentences for whoever is about to save the exception. `alert`: the one that it is made from."""
-    return [*_of_names(draft), *_of_values(draft), *_of_hits(draft, reviews), *_of_alert(reviews, alert)]
+    found = [*_of_names(draft), *_of_values(draft), *_of_others(draft), *_of_hits(draft, reviews)]
+    return [*found, *_of_alert(reviews, alert)] if alert else found
+
+
+def _of_others(draft: Draft) -> Iterator[str]:
+    """That an exception which has not expired does the same to one of the rules."""
+    now = datetime.now(UTC)
+    for rule in draft.rules:
+        wanted = _before_expiry(draft.applied[rule.id])
+        for other in rule.exceptions:
+            if _before_expiry(other) == wanted and (not other.expires or moment(other.expires) > now):
+                until = f" until {other.expires[:16]}Z" if other.expires else ""
+                short = other.id[:SHORT]
+                yield (
+                    f"the exception {short} hides the same hits of {rule.title} already{until}; to let it "
+                    f'hold for longer: soc exception extend {short} --expires 30d --reason "…"'
+                )
 
 
 def _of_names(draft: Draft) -> Iterator[str]:
@@ -111,7 +135,10 @@ def _of_hits(draft: Draft, reviews: Sequence[Review]) -> Iterator[str]:
         yield "it hides nothing of that time"
 
 
-def _of_alert(reviews: Sequence[Review], alert: str) -> Iterator[str]:
-    cover = next((c for one in reviews for c in one.covers if c.view.id == alert), None)
+def _of_alert(reviews: Sequence[Review], alert: AlertView) -> Iterator[str]:
+    cover = next((c for one in reviews for c in one.covers if c.view.id == alert.id), None)
     if cover and not cover.hidden:
-        yield f"it hides no hit of {alert}, which it is made from"
+        yield f"it hides no hit of {alert.id}, which it is made from"
+    if reviews and alert.body["last"] < timestamp(reviews[0].since):
+        days = (datetime.now(UTC) - moment(alert.body["first"])).days + 1
+        yield f"the hits of {alert.id} are older than --since, so none is counted: --since {days}d has them"

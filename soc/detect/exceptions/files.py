@@ -73,12 +73,17 @@ def create(folder: Path, name: str, text: str, announce: Callable[[Path], None])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _draft(folder / f"{name}.yml", text) as draft, _locked(folder):
-            path = next(p for p in _names(folder, name) if not os.path.lexists(p))
+            path = free(folder, name)
             announce(path)
             _link(draft, path)
         return path
     except OSError as error:
         raise _fault(error, folder, "the exception") from None
+
+
+def free(folder: Path, name: str) -> Path:
+    """The path that a new file of that name gets, as long as nobody else takes it. Raises `SocError`."""
+    return next(path for path in _names(folder, name) if not os.path.lexists(path))
 
 
 def _names(folder: Path, name: str) -> Iterator[Path]:
