@@ -32,10 +32,12 @@ def settings(url: str) -> StoreSettings:
     return StoreSettings(target=url, space=SPACE)
 
 
-def varied(events: Sequence[dict[str, Any]], count: int, seed: int) -> Iterator[Incoming]:
-    """So many events over `DAYS` days on `HOSTS` machines, no two the same."""
+def varied(
+    events: Sequence[dict[str, Any]], count: int, seed: int, span: timedelta = timedelta(days=DAYS)
+) -> Iterator[Incoming]:
+    """So many events over a span of time on `HOSTS` machines, no two the same."""
     rng = random.Random(seed)
-    step = timedelta(days=DAYS) / count
+    step = span / count
     for number in range(count):
         event = dict(events[rng.randrange(len(events))])
         host = f"PC{rng.randrange(HOSTS):03d}"

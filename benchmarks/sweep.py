@@ -5,7 +5,9 @@
 
 Windows events, recorded ones with times, hosts and command lines of their own (`benchmarks.million`), are put
 into an embedded store (and, with `--elastic`, into a space of its own on a cluster) and count as swept. In
-each round so many *new* ones come, and a sweep takes them: the first opens alerts that later ones extend.
+each round so many *new* ones come within an hour, and a sweep takes them: first with `--dry-run`, which reads
+and matches as any other but writes nothing, then in earnest. They are events of an ordinary day
+(`soc.demo.benign`), or attacks like the stored ones, where every few open an alert.
 `web` is another embedded store, of events of an nginx log, swept from its beginning with the shipped rules.
 """
 
@@ -19,13 +21,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from benchmarks.common import machine, spread
 from benchmarks.ingest import Feed
 from benchmarks.matching import decoded
 from benchmarks.million import varied
+from soc import content
+from soc.collect.collector import load_collectors
 from soc.config import StoreSettings
+from soc.demo.benign import write_day
 from soc.store import open_store
 from soc.store.contract import Incoming, Store
 
@@ -44,6 +51,16 @@ def fill(store: Store, events: Iterable[Incoming]) -> None:
             batch = []
     if batch:
         store.append(batch)
+
+
+def ordinary(count: int) -> list[dict[str, Any]]:
+    """Windows events of an ordinary day, so many or a few more."""
+    collector = load_collectors([content.shipped("collectors")])["windows-json"]
+    with tempfile.TemporaryDirectory() as name:
+        files = write_day(Path(name), lines=count * 13)
+        (path,) = (file.path for file in files if file.collector == collector.name)
+        decoder = collector.decoder()
+        return [event for line in path.read_bytes().splitlines() if (event := decoder.line(line))]
 
 
 class Command:
@@ -84,12 +101,16 @@ def windows(settings: StoreSettings, options: argparse.Namespace, cache: Path) -
         store.init()
         fill(store, varied(recorded, options.events, SEED))
     command.once()  # what is there counts as swept, and the cache is warm
-    runs = []
-    for number in range(1, options.rounds + 1):
-        with open_store(settings) as store:
-            fill(store, varied(recorded, options.new, SEED + number))
-        runs.append(command.once())
-    show(f"{options.new} new events among {options.events}", runs)
+    for kind, source in (("of an ordinary day", ordinary(options.new)), ("of attacks", recorded)):
+        dry, runs = [], []
+        for number in range(1, options.rounds + 1):
+            with open_store(settings) as store:
+                new = varied(source, options.new, SEED + number + len(kind), span=timedelta(hours=1))
+                fill(store, new)
+            dry.append(command.once("--dry-run"))
+            runs.append(command.once())
+        show(f"{options.new} new events {kind} among {options.events}, --dry-run", dry)
+        show(f"{options.new} new events {kind} among {options.events}", runs)
 
 
 def web(folder: Path, options: argparse.Namespace, cache: Path) -> None:
