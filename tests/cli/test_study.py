@@ -59,7 +59,7 @@ class TestExplain:
         assert [one["verdict"] for one in whole] == ["false", "true"]
         assert whole[0]["rule"]["title"] == "Root signed in over SSH"
         one = soc("rule", "explain", "ssh_root_login", "auth.log:2", "--output", "json", cwd=place).ok().json
-        assert one["steps"][0]["seen"] == ["sshd.auth"]
+        assert one["steps"][0]["seen"] == ["event.dataset: sshd.auth", "process.name: sshd"]
 
     def test_standard_input(self, place: Path) -> None:
         """`-` is what a pipe brings."""

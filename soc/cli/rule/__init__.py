@@ -20,13 +20,18 @@ Chosen = Annotated[
     ),
 ]
 
-from soc.cli.rule import (  # noqa: E402 - they add their verbs to the app above
-    backtest,  # noqa: F401
-    browse,  # noqa: F401
-    check,  # noqa: F401
-    checks,  # noqa: F401
-    compare,  # noqa: F401
-    doing,  # noqa: F401
-    releases,  # noqa: F401
-    study,  # noqa: F401
-)
+# they add their verbs to the app above
+from soc.cli.rule import backtest, browse, check, checks, compare, doing, releases, study  # noqa: E402 - as said
+
+__all__ = [
+    "Chosen",
+    "app",
+    "backtest",
+    "browse",
+    "check",
+    "checks",
+    "compare",
+    "doing",
+    "releases",
+    "study",
+]
