@@ -376,9 +376,9 @@ def _remember(s: Session, result: SweepResult) -> None:
     from soc.cli import completion
 
     if result.alerts.opened:
-        store = s.store()
-        opened = [store.read("alert", id_) for id_ in result.alerts.opened[: completion.KEPT]]
-        completion.remember("alert", [(d.id, f"{d.body['level']} {d.body['title']}") for d in opened if d])
+        opened = s.store().read_many("alert", result.alerts.opened[: completion.KEPT])
+        found = [(d.id, f"{d.body['level']} {d.body['title']}") for d in opened.values()]
+        completion.remember("alert", found)
 
 
 @contextlib.contextmanager
