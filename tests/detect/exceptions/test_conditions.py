@@ -15,7 +15,7 @@ from soc.detect.exceptions.draft import Draft, draft
 from soc.detect.pipelines import Pipelines
 from soc.detect.predicate import EVERYTHING, NOTHING, And, Op, Test, matches
 from soc.detect.rule import Logsource, Rule
-from soc.errors import ContentError, UsageError
+from soc.errors import UsageError
 from soc.query import parse
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -169,7 +169,7 @@ def test_what_cannot_be_read_is_said(where: str, message: str) -> None:
 
 def test_a_bad_expression_is_refused() -> None:
     """Before anything is written."""
-    with pytest.raises(ContentError, match="egular expression"):
+    with pytest.raises(UsageError, match="--where: invalid regular expression"):
         drafted("a.b|re=(")
 
 
