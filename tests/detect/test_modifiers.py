@@ -294,7 +294,7 @@ def values(raw: Any, *modifiers: str, **placeholders: list[str]) -> set[str]:
     from soc.detect.values import tests_of
 
     made = tests_of("f", modified(raw, modifiers, placeholders.get), lambda name: [name])
-    parts = [made] if isinstance(made, Test) else made.parts  # type: ignore[union-attr]
+    parts = [made] if isinstance(made, Test) else made.parts  # type: ignore[union-attr] # what these values make is one test or an Or of them
     out = set()
     for part in parts:
         assert isinstance(part, Test)

@@ -367,7 +367,7 @@ def test_aliases_and_data_streams_are_read(
     home: ElasticStore, elastic_node: Node, index: Index, space: str
 ) -> None:
     """An alias field is seen by rules on its name; a data stream is its backing indices."""
-    mapping = {"properties": {**BEATS["properties"], "Channel": {"type": "alias", "path": "event.code"}}}  # type: ignore[dict-item]
+    mapping = {"properties": {**BEATS["properties"], "Channel": {"type": "alias", "path": "event.code"}}}  # type: ignore[dict-item] # nested JSON
     name = index("aliased", [logon(n) for n in range(10)], mapping)
     (first, *_), _ = (list(ForeignStore.beside(home, name).search()), None)
     assert first.event.get("event.code") == "4625"

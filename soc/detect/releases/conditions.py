@@ -89,7 +89,7 @@ class EntryReader:
             if key not in known:
                 near = difflib.get_close_matches(str(key).lower(), list(known), n=1)
                 meant = f" (did you mean {near[0]!r}?)" if near else ""
-                message = f"unknown key {key!r}{meant} Known here: {', '.join(known)}"
+                message = f"unknown key {key!r}{meant}; known here: {', '.join(known)}"
                 self.problem(message, *at, str(key), kind="unknown_key")
         return value
 
